@@ -1,0 +1,80 @@
+"""Writes what the C library takes from Python: the list of operations, the constants, and the cffi module's source.
+
+Run by CMake: ``python build.py OUTDIR``. Reads ``fastsig/ops.py`` and ``fastsig/formulas/constants.py`` by path, for the
+package is not built yet.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from cffi import FFI
+
+PACKAGE = Path(__file__).resolve().parent.parent / "fastsig"
+ARITY = {1: "UNARY", 2: "BINARY"}
+
+CDEF = """
+    const char *fastsig_version(void);
+    const char *fastsig_isa(void);
+    int fastsig_isa_available(const char *name);
+    int fastsig_set_isa(const char *name);
+    size_t fastsig_stream_bytes(void);
+    void fastsig_set_stream_bytes(size_t bytes);
+    int fastsig_install_ufuncs(void *namespace);
+    int fastsig_register_bfloat16(void *namespace, int type_number);
+"""
+SOURCE = """
+    #include "fastsig.h"
+    int fastsig_install_ufuncs(void *namespace);
+    int fastsig_register_bfloat16(void *namespace, int type_number);
+"""
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fastsig_build_" + path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def ops_header(ops: ModuleType) -> str:
+    rows = [f'    {ARITY[op.nin]}({op.name}, "{", ".join(op.inputs)}")' for op in ops.OPS]
+    return "/* Generated from fastsig/ops.py. */\n#define FASTSIG_OPS(UNARY, BINARY) \\\n" + " \\\n".join(rows) + "\n"
+
+
+def literal(value: float, mark: str) -> str:
+    if value != value:
+        return f'__builtin_nan{mark}("")'
+    return f"__builtin_inf{mark}()" if value == float("inf") else value.hex() + mark
+
+
+def constants_header(constants: ModuleType) -> str:
+    lines = ["/* Generated from fastsig/formulas/constants.py, which says what each is and where it comes from. */"]
+    for suffix, real, mark, table in (("f32", "float", "f", constants.F32), ("f64", "double", "", constants.F64)):
+        for name, value in table._asdict().items():
+            if isinstance(value, tuple):
+                items = ", ".join(literal(v, mark) for v in value)
+                lines.append(f"static const {real} {name}_{suffix}[] = {{{items}}};")
+            else:
+                text = f"{value}LL" if isinstance(value, int) else literal(value, mark)
+                lines.append(f"#define {name}_{suffix} {text}")
+    return "\n".join(lines) + "\n"
+
+
+def main(out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "fastsig_ops.h").write_text(ops_header(load(PACKAGE / "ops.py")))
+    (out / "fastsig_constants.h").write_text(constants_header(load(PACKAGE / "formulas" / "constants.py")))
+    ffi = FFI()
+    ffi.cdef(CDEF)
+    ffi.set_source("fastsig._c", SOURCE)
+    ffi.emit_c_code(str(out / "_c.c"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

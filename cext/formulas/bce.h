@@ -1,0 +1,46 @@
+/* Binary cross-entropy and its gradient, from logits and from probabilities; twin of fastsig/formulas/bce.py. */
+static inline R FN(bce_with_logits)(R x, R t) {
+    R a = absolute(x);
+    R l = mul(FN(log1p_exp)(a), K(un_up));
+    R u = select(x >= 0, sub(1, t), t);
+    R h = select(u == 0, 0, a);
+    return fma(h, u, l);
+}
+
+static inline R FN(bce_with_logits_grad)(R x, R t) {
+    R w = FN(tail)(absolute(x), K(down));
+    return select(x >= 0, sub(sub(1, t), w), sub(w, t));
+}
+
+static inline R FN(neg_log)(R p) {
+    R w = mul(p, K(lift));
+    I e = shr(iadd(isub(bits(w), bits(K(one))), K(half_step)), K(mantissa));
+    R s = unbits(shl(iadd(e, K(bias)), K(mantissa)));
+    R n = sub(K(lift_log2), FN(real)(e));
+    R y = FN(log_ratio)(sub(s, w), add(s, w), n);
+    return select(p == 0, K(inf), y);
+}
+
+static inline R FN(neg_log1m)(R p) {
+    R m = sub(1, p);
+    I e = shr(iadd(isub(bits(m), bits(K(one))), K(half_step)), K(mantissa));
+    R s = unbits(shl(iadd(e, K(bias)), K(mantissa)));
+    R y = FN(log_ratio)(add(p, sub(s, 1)), add(s, m), neg(FN(real)(e)));
+    return select(m == 0, K(inf), y);
+}
+
+static inline R FN(bce)(R p, R t) {
+    p = select(p >= 0, select(p <= 1, p, K(nan)), K(nan));
+    R u = sub(1, t);
+    R hit = select(t == 0, 0, mul(t, FN(neg_log)(p)));
+    R miss = select(u == 0, 0, mul(u, FN(neg_log1m)(p)));
+    return add(hit, miss);
+}
+
+static inline R FN(bce_grad)(R p, R t) {
+    p = select(p >= 0, select(p <= 1, p, K(nan)), K(nan));
+    R m = sub(1, p);
+    R num = select(t == 0, 1, select(t == 1, -1, sub(p, t)));
+    R den = select(t == 0, m, select(t == 1, p, mul(p, m)));
+    return div(num, den);
+}

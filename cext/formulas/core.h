@@ -1,0 +1,50 @@
+/* The exponential and the logarithm under every formula; twin of fastsig/formulas/core.py, which explains them. */
+/* the integer i as a real, exactly, for |i| < 2^(mantissa-1) */
+static inline R FN(real)(I i) {
+    return sub(unbits(iadd(i, bits(K(magic)))), K(magic));
+}
+
+typedef struct { R q, s; } FN(parts);
+
+static inline FN(parts) FN(exp_parts)(R a, R magic) {
+    R t = fma(a, K(log2e), magic);
+    R n = sub(t, magic);
+    R r = fma(n, -K(ln2_hi), a);
+    r = fma(n, -K(ln2_lo), r);
+    R q = fma(horner(K(expm1), r), mul(r, r), r);
+    R s = unbits(shl(bits(t), K(mantissa)));
+    return (FN(parts)){q, s};
+}
+
+static inline R FN(tail)(R a, R c) {
+    a = select(a > K(a_max), K(a_max), a);
+    FN(parts) e = FN(exp_parts)(a, K(magic_down));
+    R d = add(e.s, fma(e.q, e.s, K(down)));
+    return div(c, d);
+}
+
+typedef struct { R hi, lo; } FN(pair);
+
+static inline FN(pair) FN(tail_pair)(R a, R c, R un_c) {
+    FN(parts) e = FN(exp_parts)(a, K(magic_down));
+    R v = fma(e.q, e.s, K(down));
+    R d = add(e.s, v);
+    R d_lo = sub(v, sub(d, e.s));
+    R w = div(c, d);
+    R rest = fma(neg(w), d_lo, fma(neg(w), d, c));
+    return (FN(pair)){w, mul(rest, mul(w, un_c))};
+}
+
+static inline R FN(log1p_exp)(R a) {
+    a = select(a > K(a_max), K(a_max), a);
+    FN(parts) e = FN(exp_parts)(neg(a), K(magic_up));
+    R z = fma(e.q, e.s, e.s);
+    return mul(z, horner(K(log1p), mul(z, K(un_up))));
+}
+
+static inline R FN(log_ratio)(R num, R den, R n) {
+    R s = div(num, den);
+    R s2 = mul(s, s);
+    R y = fma(mul(s, s2), horner(K(atanh), s2), add(s, s));
+    return fma(n, K(ln2_hi), fma(n, K(ln2_lo), y));
+}

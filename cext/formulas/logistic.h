@@ -1,0 +1,52 @@
+/* The elementwise family; twin of fastsig/formulas/logistic.py. */
+static inline R FN(sigmoid)(R x) {
+    R w = FN(tail)(absolute(x), K(down));
+    return select(x >= 0, sub(1, w), w);
+}
+
+static inline R FN(sigmoid_grad)(R x) {
+    R w = FN(tail)(absolute(x), K(down));
+    return fma(neg(w), w, w);
+}
+
+static inline R FN(softplus)(R x) {
+    return fma(FN(log1p_exp)(absolute(x)), K(un_up), select(x > 0, x, 0));
+}
+
+static inline R FN(log_sigmoid)(R x) {
+    return neg(FN(softplus)(neg(x)));
+}
+
+static inline R FN(logit)(R p) {
+    R m = select(p > K(half), sub(1, p), p);
+    R w = mul(m, K(lift));
+    R b = sub(1, m);
+    I e = shr(iadd(isub(bits(w), bits(b)), K(half_step)), K(mantissa));
+    R s = unbits(shl(iadd(e, K(bias)), K(mantissa)));
+    R n = sub(K(lift_log2), FN(real)(e));
+    R y = FN(log_ratio)(fma(neg(w), fma(s, K(un_lift), 1), s), fma(b, s, w), n);
+    y = select(m > 0, y, select(m == 0, K(inf), K(nan)));
+    return select(p > K(half), y, neg(y));
+}
+
+static inline R FN(silu)(R x) {
+    R a = absolute(x);
+    a = select(a > K(a_max), K(a_max), a);
+    R w = FN(tail)(a, mul(a, K(down)));
+    return select(x >= 0, sub(x, w), neg(w));
+}
+
+static inline R FN(silu_grad)(R x) {
+    R a = absolute(x);
+    a = select(a > K(a_max), K(a_max), a);
+    FN(pair) v = FN(tail_pair)(a, K(down_up), K(un_down_up));
+    R w = mul(v.hi, K(un_up));
+    R g = sub(1, w);
+    R g_lo = sub(sub(sub(1, g), w), mul(v.lo, K(un_up)));
+    R rising = fma(mul(a, w), g, g);
+    R p = mul(a, g);
+    R p_lo = fma(a, g_lo, fma(a, g, neg(p)));
+    R u = sub(1, p);
+    R falling = mul(fma(v.hi, u, fma(v.lo, u, mul(neg(v.hi), p_lo))), K(un_up));
+    return select(x >= 0, rising, falling);
+}

@@ -1,0 +1,39 @@
+/* Scalar primitives with one meaning on every machine; twin of fastsig/formulas/prims.py.
+ *
+ * Included once for each real type: R is float or double, I and U the integers of the same width, FN(f) the name f_f32 or f_f64.
+ * The formulas use these names instead of operators so that nothing is left that a compiler may contract or reorder. */
+#define fma(a, b, c) _Generic((R)0, float: __builtin_fmaf, double: __builtin_fma)(a, b, c)
+#define add(a, b) ((R)((R)(a) + (R)(b)))
+#define sub(a, b) ((R)((R)(a) - (R)(b)))
+#define mul(a, b) ((R)((R)(a) * (R)(b)))
+#define div(a, b) ((R)((R)(a) / (R)(b)))
+#define neg(a) (-(R)(a))
+#define absolute(a) _Generic((R)0, float: __builtin_fabsf, double: __builtin_fabs)(a)
+#define select(c, a, b) ((c) ? (R)(a) : (R)(b))
+#define shl(i, n) ((I)((U)(i) << (n)))
+#define shr(i, n) ((I)((I)(i) >> (n)))
+#define iadd(i, j) ((I)((U)(i) + (U)(j)))
+#define isub(i, j) ((I)((U)(i) - (U)(j)))
+#define bits(x) FN(bits_of)(x)
+#define unbits(i) FN(real_of)(i)
+#define horner(c, x) FN(horner_of)(c, (int)(sizeof(c) / sizeof((c)[0])), x)
+
+static inline I FN(bits_of)(R x) {
+    I i;
+    __builtin_memcpy(&i, &x, sizeof i);
+    return i;
+}
+
+static inline R FN(real_of)(I i) {
+    R x;
+    __builtin_memcpy(&x, &i, sizeof x);
+    return x;
+}
+
+/* c[0] + c[1] x + ... + c[n-1] x^(n-1), one fma a step from the top */
+static inline __attribute__((always_inline)) R FN(horner_of)(const R *c, int n, R x) {
+    R p = c[n - 1];
+#pragma GCC unroll 32
+    for (int i = n - 2; i >= 0; i--) p = fma(p, x, c[i]);
+    return p;
+}

@@ -1,0 +1,190 @@
+/* The array loops. Compiled once for each instruction set; FASTSIG_ISA is its name. */
+#include <stdbool.h>
+#include <string.h>
+
+#include "fastsig_constants.h"
+#include "library.h"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_acle.h>
+#endif
+
+#define CAT_(a, b) a##_##b
+#define CAT(a, b) CAT_(a, b)
+#define FN(name) CAT(name, SFX)
+#define K(name) CAT(name, SFX)
+
+#include "formulas/f32.h"
+#include "formulas/f64.h"
+#include "formulas/half.h"
+
+enum { BLOCK = 1024, LINE = 64 };
+
+typedef void (*run_fn)(const void *const *in, void *out, size_t n);
+
+/* one operation on contiguous elements; stream: out is aligned to a line and n a multiple of a line's elements */
+typedef struct { run_fn run, stream; int nin; size_t size; } kernel;
+
+/* ---- floating-point flags: a kernel leaves them as it found them ---- */
+#if defined(__SSE2__)
+typedef unsigned flags_t;
+static inline flags_t flags_save(void) { return _mm_getcsr(); }
+static inline void flags_restore(flags_t flags) { _mm_setcsr(flags); }
+#elif defined(__aarch64__)
+typedef uint64_t flags_t;
+static inline flags_t flags_save(void) {
+    flags_t flags;
+    __asm__ volatile("mrs %0, fpsr" : "=r"(flags)::"memory");
+    return flags;
+}
+static inline void flags_restore(flags_t flags) { __asm__ volatile("msr fpsr, %0" ::"r"(flags) : "memory"); }
+#else
+#include <fenv.h>
+typedef fexcept_t flags_t;
+static inline flags_t flags_save(void) {
+    flags_t flags;
+    fegetexceptflag(&flags, FE_ALL_EXCEPT);
+    return flags;
+}
+static inline void flags_restore(flags_t flags) { fesetexceptflag(&flags, FE_ALL_EXCEPT); }
+#endif
+
+/* ---- stores that go past the caches, for outputs larger than these ---- */
+static inline void store_line(char *out, const void *line, bool stream) {
+    if (!stream) {
+        memcpy(out, line, LINE);
+        return;
+    }
+#if defined(__AVX512F__)
+    _mm512_stream_si512((void *)out, _mm512_load_si512(line));
+#elif defined(__AVX__)
+    for (int i = 0; i < LINE; i += 32) _mm256_stream_si256((void *)(out + i), _mm256_load_si256((const void *)((const char *)line + i)));
+#elif defined(__SSE2__)
+    for (int i = 0; i < LINE; i += 16) _mm_stream_si128((void *)(out + i), _mm_load_si128((const void *)((const char *)line + i)));
+#else
+    memcpy(out, line, LINE);
+#endif
+}
+
+/* The hardware prefetcher stops at each page; asking this far ahead keeps the memory busy across them (benchmarks/NOTES.md). */
+enum { AHEAD = 4096 };
+
+static void run_streaming(const kernel *k, char *const *args, size_t n) {
+    char *out = args[k->nin];
+    const size_t per_line = LINE / k->size;
+    size_t head = (LINE - (uintptr_t)out % LINE) % LINE / k->size;
+    head = head < n ? head : n;
+    const size_t body = (n - head) / per_line * per_line, tail = head + body;
+    const size_t starts[] = {0, head, tail}, counts[] = {head, body, n - tail};
+    for (int part = 0; part < 3; part++) {
+        const size_t at = starts[part] * k->size;
+        const void *in[2] = {args[0] + at, args[k->nin - 1] + at};
+        (part == 1 ? k->stream : k->run)(in, out + at, counts[part]);
+    }
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
+/* ---- strided arrays, a block at a time ---- */
+static void copy_strided(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, size_t size, size_t n) {
+#define COPY(bytes) \
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) memcpy(to + i * to_step, from + i * from_step, bytes);
+    if (size == 2) COPY(2)
+    else if (size == 4) COPY(4)
+    else COPY(8)
+#undef COPY
+}
+
+static void run_strided(const kernel *k, char *const *args, const ptrdiff_t *steps, size_t n) {
+    _Alignas(LINE) char blocks[3][BLOCK * sizeof(double)];
+    const int nin = k->nin;
+    const ptrdiff_t step = (ptrdiff_t)k->size;
+    for (size_t i = 0, take; i < n; i += take) {
+        const void *in[2];
+        take = n - i < BLOCK ? n - i : BLOCK;
+        for (int a = 0; a < nin; a++) {
+            const char *from = args[a] + (ptrdiff_t)i * steps[a];
+            in[a] = steps[a] == step ? from : blocks[a];
+            if (steps[a] != step && (steps[a] != 0 || i == 0)) copy_strided(blocks[a], step, from, steps[a], k->size, take);
+        }
+        in[1] = in[nin - 1];
+        char *to = args[nin] + (ptrdiff_t)i * steps[nin];
+        if (steps[nin] == step) {
+            k->run(in, to, take);
+        } else {
+            k->run(in, blocks[2], take);
+            copy_strided(to, steps[nin], blocks[2], step, k->size, take);
+        }
+    }
+}
+
+static void drive(const kernel *k, char *const *args, const ptrdiff_t *steps, size_t n) {
+    const flags_t flags = flags_save();
+    bool contiguous = true;
+    for (int a = 0; a <= k->nin; a++) contiguous &= steps[a] == (ptrdiff_t)k->size;
+    if (!contiguous)
+        run_strided(k, args, steps, n);
+    else if (n * k->size >= fastsig_stream_threshold)
+        run_streaming(k, args, n);
+    else
+        k->run((const void *const[2]){args[0], args[k->nin - 1]}, args[k->nin], n);
+    flags_restore(flags);
+}
+
+/* ---- one operation: whole vectors, then one more over a padded copy of the rest ---- */
+#define CALL_UNARY_f32(op, a, b) ((void)(b), op##_f32(a))
+#define CALL_UNARY_f64(op, a, b) ((void)(b), op##_f64(a))
+#define CALL_UNARY_f16(op, a, b) ((void)(b), f16_of_float(op##_f32(float_of_f16(a))))
+#define CALL_UNARY_bf16(op, a, b) ((void)(b), bf16_of_float(op##_f32(float_of_bf16(a))))
+#define CALL_BINARY_f32(op, a, b) op##_f32(a, b)
+#define CALL_BINARY_f64(op, a, b) op##_f64(a, b)
+#define CALL_BINARY_f16(op, a, b) f16_of_float(op##_f32(float_of_f16(a), float_of_f16(b)))
+#define CALL_BINARY_bf16(op, a, b) bf16_of_float(op##_f32(float_of_bf16(a), float_of_bf16(b)))
+enum { NIN_UNARY = 1, NIN_BINARY = 2 };
+
+#define LOOP(op, ARITY, T, SFX)                                                                             \
+    static inline __attribute__((always_inline)) size_t op##_lines_##SFX(const T *x, const T *y, T *out, size_t n, bool stream) { \
+        enum { W = LINE / sizeof(T) };                                                                      \
+        size_t i = 0;                                                                                       \
+        for (; i + W <= n; i += W) {                                                                        \
+            _Alignas(LINE) T line[W];                                                                       \
+            if (stream) __builtin_prefetch((const char *)(x + i) + AHEAD);                                  \
+            if (stream && NIN_##ARITY == 2) __builtin_prefetch((const char *)(y + i) + AHEAD);              \
+            _Pragma("GCC ivdep") for (size_t j = 0; j < W; j++) line[j] = CALL_##ARITY##_##SFX(op, x[i + j], y[i + j]); \
+            store_line((char *)(out + i), line, stream);                                                    \
+        }                                                                                                   \
+        return i;                                                                                           \
+    }                                                                                                       \
+    static void op##_stream_##SFX(const void *const *in, void *out, size_t n) {                             \
+        op##_lines_##SFX(in[0], in[1], out, n, true);                                                       \
+    }                                                                                                       \
+    static void op##_run_##SFX(const void *const *in, void *to, size_t n) {                                 \
+        enum { W = LINE / sizeof(T) };                                                                      \
+        const T *x = in[0], *y = in[1];                                                                     \
+        T *out = to;                                                                                        \
+        const size_t whole = op##_lines_##SFX(x, y, out, n, false);                                         \
+        if (whole == n) return;                                                                             \
+        T px[W] = {0}, py[W] = {0};                                                                         \
+        for (size_t j = whole; j < n; j++) px[j - whole] = x[j], py[j - whole] = y[j];                      \
+        op##_lines_##SFX(px, py, px, W, false);                                                             \
+        for (size_t j = whole; j < n; j++) out[j] = px[j - whole];                                          \
+    }                                                                                                       \
+    static void op##_loop_##SFX(char *const *args, const ptrdiff_t *steps, size_t n) {                      \
+        drive(&(const kernel){op##_run_##SFX, op##_stream_##SFX, NIN_##ARITY, sizeof(T)}, args, steps, n);  \
+    }
+#define LOOPS(op, ARITY)            \
+    LOOP(op, ARITY, uint16_t, f16)  \
+    LOOP(op, ARITY, uint16_t, bf16) \
+    LOOP(op, ARITY, float, f32)     \
+    LOOP(op, ARITY, double, f64)
+#define UNARY(op, inputs) LOOPS(op, UNARY)
+#define BINARY(op, inputs) LOOPS(op, BINARY)
+FASTSIG_OPS(UNARY, BINARY)
+
+#define ROW(op, inputs) [OP_##op] = {op##_loop_f16, op##_loop_bf16, op##_loop_f32, op##_loop_f64},
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+const fastsig_table CAT(fastsig_table, FASTSIG_ISA) = {TEXT(FASTSIG_ISA), {FASTSIG_OPS(ROW, ROW)}};

@@ -1,0 +1,92 @@
+/* The C ABI of fastsig.h: chooses the instruction set at load and calls its loops. */
+#include "fastsig.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "library.h"
+
+const fastsig_table *fastsig_active = &fastsig_table_baseline;
+size_t fastsig_stream_threshold = (size_t)24 << 20; /* where the size of the last-level cache is not known */
+
+static int always(void) { return 1; }
+#ifdef FASTSIG_X86
+static int has_v3(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+}
+static int has_v4(void) {
+    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+static const struct {
+    const fastsig_table *table;
+    int (*available)(void);
+} choices[] = {
+#ifdef FASTSIG_X86
+    {&fastsig_table_v4, has_v4},
+    {&fastsig_table_v3, has_v3},
+#endif
+    {&fastsig_table_baseline, always},
+};
+enum { CHOICES = sizeof choices / sizeof choices[0] };
+
+int fastsig_isa_available(const char *name) {
+    for (int i = 0; i < CHOICES; i++)
+        if (strcmp(choices[i].table->name, name) == 0) return choices[i].available();
+    return 0;
+}
+
+int fastsig_set_isa(const char *name) {
+    for (int i = 0; i < CHOICES; i++) {
+        if (strcmp(choices[i].table->name, name) == 0 && choices[i].available()) {
+            fastsig_active = choices[i].table;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+/* Half of the last-level cache: input and output together no longer fit. benchmarks/NOTES.md has the measurement. */
+static void choose_stream_threshold(void) {
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    if (cache > 0) fastsig_stream_threshold = (size_t)cache / 2;
+#endif
+}
+
+__attribute__((constructor)) static void choose(void) {
+    for (int i = CHOICES - 1; i >= 0; i--)
+        if (choices[i].available()) fastsig_active = choices[i].table;
+    choose_stream_threshold();
+}
+
+const char *fastsig_isa(void) { return fastsig_active->name; }
+const char *fastsig_version(void) { return FASTSIG_VERSION; }
+size_t fastsig_stream_bytes(void) { return fastsig_stream_threshold; }
+void fastsig_set_stream_bytes(size_t bytes) { fastsig_stream_threshold = bytes; }
+
+#define UNARY_AS(op, T, sfx)                                                                             \
+    void fastsig_##op##_##sfx##_strided(const T *x, ptrdiff_t x_step, T *out, ptrdiff_t out_step, size_t n) { \
+        fastsig_active->loops[OP_##op][DTYPE_##sfx]((char *const[]){(char *)x, (char *)out},             \
+                                                    (const ptrdiff_t[]){x_step, out_step}, n);           \
+    }                                                                                                    \
+    void fastsig_##op##_##sfx(const T *x, T *out, size_t n) {                                            \
+        fastsig_##op##_##sfx##_strided(x, sizeof(T), out, sizeof(T), n);                                 \
+    }
+#define BINARY_AS(op, T, sfx)                                                                            \
+    void fastsig_##op##_##sfx##_strided(const T *x, ptrdiff_t x_step, const T *y, ptrdiff_t y_step, T *out, \
+                                        ptrdiff_t out_step, size_t n) {                                  \
+        fastsig_active->loops[OP_##op][DTYPE_##sfx]((char *const[]){(char *)x, (char *)y, (char *)out},  \
+                                                    (const ptrdiff_t[]){x_step, y_step, out_step}, n);   \
+    }                                                                                                    \
+    void fastsig_##op##_##sfx(const T *x, const T *y, T *out, size_t n) {                                \
+        fastsig_##op##_##sfx##_strided(x, sizeof(T), y, sizeof(T), out, sizeof(T), n);                   \
+    }
+#define EACH(AS, op) AS(op, uint16_t, f16) AS(op, uint16_t, bf16) AS(op, float, f32) AS(op, double, f64)
+#define UNARY(op, inputs) EACH(UNARY_AS, op)
+#define BINARY(op, inputs) EACH(BINARY_AS, op)
+FASTSIG_OPS(UNARY, BINARY)

@@ -1,0 +1,30 @@
+/* What the parts of the library share: one table of loops for each instruction set, and the one in use. */
+#ifndef FASTSIG_LIBRARY_H
+#define FASTSIG_LIBRARY_H
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fastsig_ops.h"
+
+#define OP_INDEX(name, inputs) OP_##name,
+enum { FASTSIG_OPS(OP_INDEX, OP_INDEX) OP_COUNT };
+#undef OP_INDEX
+
+enum { DTYPE_f16, DTYPE_bf16, DTYPE_f32, DTYPE_f64, DTYPE_COUNT };
+
+/* args: the inputs, then the output; steps: their strides in bytes. The shape of NumPy's inner loop. */
+typedef void (*fastsig_loop)(char *const *args, const ptrdiff_t *steps, size_t n);
+
+typedef struct {
+    const char *name;
+    fastsig_loop loops[OP_COUNT][DTYPE_COUNT];
+} fastsig_table;
+
+extern const fastsig_table fastsig_table_baseline;
+#ifdef FASTSIG_X86
+extern const fastsig_table fastsig_table_v3, fastsig_table_v4;
+#endif
+
+extern const fastsig_table *fastsig_active;
+extern size_t fastsig_stream_threshold;
+#endif

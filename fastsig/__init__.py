@@ -1,0 +1,25 @@
+"""fastsig: the logistic family, with exact tails, published ULP, the same bits from every backend, and fast."""
+
+from . import ufuncs
+from .api import log_sigmoid, logit, sigmoid, sigmoid_grad, silu, silu_grad, softplus
+from .dispatch import backends, explain, get_include, get_library, get_num_threads, set_num_threads
+
+__all__ = [
+    "backends",
+    "explain",
+    "get_include",
+    "get_library",
+    "get_num_threads",
+    "log_sigmoid",
+    "logit",
+    "set_num_threads",
+    "sigmoid",
+    "sigmoid_grad",
+    "silu",
+    "silu_grad",
+    "softplus",
+    "ufuncs",
+]
+
+
+__version__ = "0.1.0"

@@ -1,0 +1,51 @@
+"""Whose array is this, and on which device? Told from the object alone: no array library is imported here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def library_of(x: Any) -> str:
+    """The name of the package that the object's type comes from, such as "numpy", "torch" or "cupy"."""
+    return type(x).__module__.partition(".")[0]
+
+
+def device_of(x: Any) -> str:
+    """ "cpu" for everything that NumPy can read, else the device's name as its library writes it, such as "cuda:0"."""
+    if isinstance(x, (np.ndarray, np.generic, int, float, list, tuple)):
+        return "cpu"
+    library = library_of(x)
+    if library == "torch":
+        return str(getattr(x, "device", "cpu"))
+    if library in ("jaxlib", "jax"):
+        devices = getattr(x, "devices", None)
+        platforms = {getattr(d, "platform", "cpu") for d in devices()} if callable(devices) else {"cpu"}
+        return "cpu" if platforms == {"cpu"} else "cuda" if platforms & {"gpu", "cuda"} else platforms.pop()
+    if hasattr(x, "__cuda_array_interface__"):
+        device = getattr(getattr(x, "device", None), "id", None)
+        return "cuda" if device is None else f"cuda:{device}"
+    return "cpu"
+
+
+def describe(x: Any) -> str:
+    """What an error message calls this object."""
+    kind = f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
+    dtype = getattr(x, "dtype", None)
+    return kind if dtype is None else f"{kind} of {dtype}"
+
+
+def common_device(**operands: Any) -> str:
+    """The one device of all these arguments; None, booleans and other plain numbers are at home everywhere.
+
+    Raises
+    ------
+    ValueError
+        Some are on one device and some on another; the message says which is where.
+    """
+    where = {name: device_of(x) for name, x in operands.items() if x is not None and not isinstance(x, (bool, int, float, np.generic))}
+    if len(set(where.values())) > 1:
+        places = ", ".join(f"{name} is on {device}" for name, device in where.items())
+        raise ValueError(f"all arrays of a call must be on one device, but {places}")
+    return next(iter(where.values()), "cpu")

@@ -1,0 +1,55 @@
+"""The C backend: ufuncs over the compiled library. The only importer of the cffi module; ImportError where it was not built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fastsig import _c
+
+_ffi, _lib = _c.ffi, _c.lib
+_HERE = Path(_c.__file__).parent
+
+UFUNCS: dict[str, np.ufunc] = {}
+if _lib.fastsig_install_ufuncs(_ffi.cast("void *", id(UFUNCS))):
+    raise ImportError("fastsig: the C library could not make its ufuncs (NumPy printed why above)")
+
+
+def register_bfloat16(dtype: np.dtype[np.generic]) -> None:
+    """Teach the ufuncs ml_dtypes' bfloat16, whose type number exists only once that package is imported."""
+    if _lib.fastsig_register_bfloat16(_ffi.cast("void *", id(UFUNCS)), dtype.num):
+        raise RuntimeError("fastsig: NumPy refused the bfloat16 loops (it printed why above)")
+
+
+def isa() -> str:
+    """The instruction set in use: "baseline", "v3" (AVX2) or "v4" (AVX-512)."""
+    return str(_ffi.string(_lib.fastsig_isa()).decode())
+
+
+def isas() -> list[str]:
+    """The instruction sets that this machine and this build have."""
+    return [name for name in ("baseline", "v3", "v4") if _lib.fastsig_isa_available(name.encode())]
+
+
+def set_isa(name: str) -> None:
+    """Force an instruction set, for tests: results never depend on it."""
+    if _lib.fastsig_set_isa(name.encode()):
+        raise ValueError(f"isa={name!r} is not available here; this machine and build have {', '.join(isas())}")
+
+
+def stream_bytes() -> int:
+    return int(_lib.fastsig_stream_bytes())
+
+
+def set_stream_bytes(count: int) -> None:
+    """Outputs of at least this many bytes are written past the caches; results never depend on it."""
+    _lib.fastsig_set_stream_bytes(count)
+
+
+def include_dir() -> Path:
+    return _HERE / "include"
+
+
+def library_path() -> Path:
+    return next(p for p in (_HERE / "lib").iterdir() if p.name.startswith(("libfastsig", "fastsig")))

@@ -1,0 +1,124 @@
+"""The Numba backend: each formula compiled into a NumPy inner loop, cached on disk, behind a real ``numpy.ufunc``.
+
+The only importer of numba for the CPU (with ``lowering`` and ``memory`` beside it). Importing it takes most of a second, and a
+kernel that is not in the disk cache about two more, so nothing here runs unless the dispatcher needs it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import cfunc, njit, types
+from numba.np.ufunc import _internal
+
+from fastsig.formulas import bce, logistic
+from fastsig.ops import BY_NAME, Op
+
+from . import lowering
+from .memory import BLOCK, buffer, load_store, offset, restore_flags, save_flags
+
+_STORAGE = {"f16": types.uint16, "bf16": types.uint16, "f32": types.float32, "f64": types.float64}
+_NUMPY = {"f16": np.dtype(np.float16), "f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
+_compiling = threading.Lock()
+_ufuncs: dict[str, np.ufunc] = {}
+
+
+def _source_stamp() -> str:
+    """Numba's cache looks at the file of the compiled function only; this is over every file that it is made from."""
+    package = Path(lowering.__file__).parent.parent
+    files = sorted([*package.glob("formulas/*.py"), *package.glob("backends/lowering.py"), *package.glob("backends/memory.py")])
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+
+
+def _formula(op: Op) -> Callable[..., Any]:
+    formula: Callable[..., Any] = getattr(bce if hasattr(bce, op.name) else logistic, op.name)
+    return formula
+
+
+def _runs(op: Op, dtype: str) -> tuple[Any, Any]:
+    """run(x, y, out, n) over contiguous elements, and copy(to, to_step, from, from_step, n) between strided ones."""
+    formula = _formula(op)
+    load, store = load_store(dtype)
+    if op.nin == 1:
+
+        @njit(error_model="numpy")
+        def run(x, y, out, n):  # type: ignore[no-untyped-def]
+            for i in range(n):
+                store(out, i, formula(load(x, i)))
+    else:
+
+        @njit(error_model="numpy")
+        def run(x, y, out, n):  # type: ignore[no-untyped-def]
+            for i in range(n):
+                store(out, i, formula(load(x, i), load(y, i)))
+
+    @njit
+    def copy(to, to_step, source, source_step, n):  # type: ignore[no-untyped-def]
+        for i in range(n):
+            offset(to, i * to_step)[0] = offset(source, i * source_step)[0]
+
+    return run, copy
+
+
+def _loop(op: Op, dtype: str, *, cache: bool) -> Any:
+    """The inner loop in NumPy's shape: void loop(char **args, intp *dims, intp *steps, void *data)."""
+    run, copy = _runs(op, dtype)
+    storage = _STORAGE[dtype]
+    size = storage.bitwidth // 8
+    nin = op.nin
+    stamp = (_source_stamp(), op.name, dtype)
+    pointer = types.CPointer(storage)
+
+    @cfunc(types.void(types.CPointer(pointer), types.CPointer(types.intp), types.CPointer(types.intp), types.voidptr), cache=cache)
+    def loop(args, dims, steps, data):  # type: ignore[no-untyped-def]
+        stamp  # noqa: B018  # a closure variable, so part of the cache's key
+        n = dims[0]
+        flags = save_flags()
+        x, y, out = args[0], args[nin - 1], args[nin]
+        x_step, y_step, out_step = steps[0], steps[nin - 1], steps[nin]
+        whole = 0
+        if x_step == size and y_step == size and out_step == size:
+            whole = n - n % BLOCK if n >= BLOCK else 0
+            run(x, y, out, whole)
+        if whole < n:
+            x_block, y_block, out_block = buffer(x), buffer(x), buffer(x)
+            for start in range(whole, n, BLOCK):
+                take = min(BLOCK, n - start)
+                padded = (take + 31) // 32 * 32
+                for i in range(take, padded):
+                    x_block[i] = 0
+                    y_block[i] = 0
+                copy(x_block, size, offset(x, start * x_step), x_step, take)
+                copy(y_block, size, offset(y, start * y_step), y_step, take)
+                run(x_block, y_block, out_block, padded)
+                copy(offset(out, start * out_step), out_step, out_block, size, take)
+        restore_flags(flags)
+
+    return loop
+
+
+def _compile(op: Op, dtype: str) -> Any:
+    """With the disk cache where there is a directory for it, and without where there is none or it cannot be written."""
+    try:
+        return _loop(op, dtype, cache=True)
+    except (RuntimeError, OSError):
+        return _loop(op, dtype, cache=False)
+
+
+def ufunc(name: str) -> np.ufunc:
+    """The ufunc of this operation; compiles or loads its kernels at the first call."""
+    with _compiling:
+        if name not in _ufuncs:
+            op = BY_NAME[name]
+            loops = [_compile(op, dtype) for dtype in _NUMPY]
+            numbers = [[dtype.num] * (op.nin + 1) for dtype in _NUMPY.values()]
+            _ufuncs[name] = _internal.fromfunc(
+                name, f"{name}, compiled by Numba", [loop.address for loop in loops], numbers, op.nin, 1,
+                [None] * len(loops), loops, _internal.PyUFunc_None,
+            )  # fmt: skip
+        return _ufuncs[name]

@@ -1,0 +1,260 @@
+"""Which backend serves a call, and with how many threads. The choice can never change an answer: all give the same bits.
+
+``choose`` is pure; what a machine has, what the user asked for and what the call is are its arguments.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import arrays, refusals
+from .backends import threads as sharing
+from .ops import BY_NAME, OPS
+
+try:
+    from .backends import c as _c
+except ImportError as error:
+    _c = None  # type: ignore[assignment]
+    _why_no_c = str(error)
+
+BACKENDS = ("c", "numba", "cuda")
+
+PARALLEL_BYTES = 1 << 20
+"""Outputs below this are computed by one thread: two first win between 2^18 and 2^19 float32 (benchmarks/NOTES.md, "Threads")."""
+
+
+class Choice(NamedTuple):
+    backend: str
+    threads: int
+    why: str
+
+
+def choose(device: str, size: int, dtype: np.dtype[Any], available: Iterable[str], max_threads: int = 1) -> Choice:
+    """The backend and the number of threads for an array of this device, size and dtype, from the available backends.
+
+    Raises RuntimeError where none of them can serve the device.
+    """
+    available = set(available)
+    if device != "cpu":
+        if "cuda" in available and device.startswith("cuda"):
+            return Choice("cuda", 1, f"the array is on {device}")
+        raise RuntimeError(f"no available backend computes on {device}")
+    threads = max_threads if size * dtype.itemsize >= PARALLEL_BYTES else 1
+    shared = f"{threads} threads for {size * dtype.itemsize} bytes" if threads > 1 else "one thread"
+    if "c" in available:
+        return Choice("c", threads, f"host array; the C library needs no compiling; {shared}")
+    if "numba" in available:
+        return Choice("numba", threads, f"host array; the C library is not available; {shared}")
+    raise RuntimeError("neither the C library nor Numba is available")
+
+
+def backends() -> dict[str, str]:
+    """Each backend, and "available" or the reason why it is not.
+
+    Returns
+    -------
+    dict
+        Keys "c", "numba" and "cuda".
+    """
+    return {"c": _c_status(), "numba": _numba_status(), "cuda": _cuda_status()}
+
+
+def _c_status() -> str:
+    return "available" if _c is not None else f"not built for this installation ({_why_no_c})"
+
+
+def _numba_status() -> str:
+    try:
+        found = importlib.util.find_spec("numba") is not None
+    except ValueError:  # a module that was blocked: sys.modules["numba"] is None
+        found = False
+    return "available" if found else "numba is not installed (pip install numba)"
+
+
+def _cuda_status() -> str:
+    return "this version of fastsig has no CUDA kernels yet"
+
+
+def available() -> list[str]:
+    return [name for name, status in backends().items() if status == "available"]
+
+
+def named(backend: str | None) -> str | None:
+    """The backend that the caller or FASTSIG_BACKEND named, checked; None where the dispatcher may choose."""
+    argument = "backend"
+    if backend is None:
+        backend, argument = os.environ.get("FASTSIG_BACKEND") or None, "FASTSIG_BACKEND"
+    if backend is None:
+        return None
+    if backend not in BACKENDS:
+        raise ValueError(f"{argument}={backend!r} is unknown; known backends are {', '.join(map(repr, BACKENDS))}")
+    status = backends()[backend]
+    if status != "available":
+        raise RuntimeError(f"{argument}={backend!r} cannot serve: {status}")
+    return backend
+
+
+def _thread_setting() -> int:
+    text = os.environ.get("FASTSIG_NUM_THREADS") or ""
+    if not text:
+        return sharing.available_cpus()
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"FASTSIG_NUM_THREADS={text!r} must be a positive whole number")
+    return int(text)
+
+
+_num_threads: int | None = None
+
+
+def get_num_threads() -> int:
+    """The most threads that a call may use: set_num_threads, else FASTSIG_NUM_THREADS, else the CPUs of this process."""
+    return _num_threads if _num_threads is not None else _thread_setting()
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set the most threads that a call may use; None returns to the default.
+
+    Raises
+    ------
+    ValueError
+        n is not a positive whole number.
+    """
+    global _num_threads
+    _num_threads = None if n is None else _checked_threads(n)
+
+
+def _checked_threads(n: Any) -> int:
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"threads={n!r} must be a positive whole number, or None for the default of {get_num_threads()}")
+    return int(n)
+
+
+def ufunc_of(backend: str, name: str) -> np.ufunc:
+    """The ufunc of an operation in a host backend; the Numba backend compiles it, or loads it from its cache, now."""
+    if backend == "c":
+        return _c.UFUNCS[name]
+    from .backends import numba_cpu
+
+    return numba_cpu.ufunc(name)
+
+
+_HOST: dict[str, np.ufunc] = {}
+"""The ufuncs of calls that leave the choice to the dispatcher, once made; empty while FASTSIG_BACKEND is set."""
+if _c is not None and not os.environ.get("FASTSIG_BACKEND"):
+    _HOST.update(_c.UFUNCS)
+if _c is None and _numba_status() != "available":
+    raise ImportError(f"fastsig needs its C library or Numba, and has neither: {_c_status()}; {_numba_status()}")
+
+
+def host_ufunc(name: str) -> np.ufunc:
+    """The ufunc that serves host arrays where nobody named a backend."""
+    ufunc = _HOST.get(name)
+    if ufunc is None:
+        backend = named(None) or choose("cpu", 0, np.dtype(float), available()).backend
+        if backend == "cuda":
+            raise RuntimeError("FASTSIG_BACKEND='cuda' computes on arrays of an NVIDIA GPU; this is a host array")
+        ufunc = ufunc_of(backend, name)
+        if not os.environ.get("FASTSIG_BACKEND"):
+            _HOST[name] = ufunc
+    return ufunc
+
+
+def elementwise(
+    name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
+) -> Any:
+    """One call of a unary operation. The common case, a small host array, goes straight to its ufunc."""
+    plain = where is True and dtype is None and backend is None and casting == "same_kind" and order == "K" and subok is True
+    try:
+        if plain and type(x) is np.ndarray and x.nbytes < PARALLEL_BYTES and name in _HOST:
+            return _HOST[name](x) if out is None else _HOST[name](x, out=out)
+        options = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
+        return _general(name, x, out, options, plain, backend, threads)
+    except (TypeError, ValueError) as error:
+        if retry_with_bfloat16(x):
+            return elementwise(name, x, out, where, dtype, casting, order, subok, backend, threads)
+        clearer = refusals.explain(name, x, out, where, error)
+        if clearer is error:
+            raise
+        raise clearer from error
+
+
+def _general(name: str, x: Any, out: Any, options: dict[str, Any], plain: bool, backend: str | None, threads: int | None) -> Any:
+    chosen = named(backend)
+    limit = get_num_threads() if threads is None else _checked_threads(threads)
+    device = arrays.common_device(x=x, out=out, where=options["where"])
+    if device != "cpu" or chosen == "cuda":
+        raise RuntimeError(refusals.no_device(name, x, device, backends()["cuda"]))
+    ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
+    if (plain or chosen) and limit > 1 and sharing.shareable(x, out, PARALLEL_BYTES):
+        return sharing.unary(ufunc, x, out, limit)
+    return ufunc(x, out=out, **options)
+
+
+_bfloat16_known = False
+
+
+def retry_with_bfloat16(x: Any) -> bool:
+    """Whether x is bfloat16 and the C ufuncs have just been taught that type, which exists only once ml_dtypes is imported."""
+    global _bfloat16_known
+    if _bfloat16_known or _c is None or getattr(getattr(x, "dtype", None), "name", "") != "bfloat16":
+        return False
+    _c.register_bfloat16(x.dtype)
+    _bfloat16_known = True
+    return True
+
+
+def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, threads: int | None = None) -> str:
+    """Which backend would serve this call, with how many threads, and why.
+
+    Parameters
+    ----------
+    *operands : array_like
+        What the operation would be called with.
+    op : str
+        The operation's name.
+    backend, threads
+        As in the call.
+
+    Returns
+    -------
+    str
+        One line, such as "sigmoid: c (v4), one thread: host array; the C library needs no compiling".
+
+    Raises
+    ------
+    ValueError
+        The operation or the backend is unknown, or no array was given.
+    """
+    if op not in BY_NAME:
+        raise ValueError(f"op={op!r} is unknown; known operations are {', '.join(row.name for row in OPS)}")
+    if not operands:
+        raise ValueError("explain() needs the array, or the arrays, of the call")
+    chosen = named(backend)
+    device = arrays.common_device(**{f"operand {i}": x for i, x in enumerate(operands)})
+    limit = get_num_threads() if threads is None else _checked_threads(threads)
+    first = operands[0] if device != "cpu" else np.asanyarray(operands[0])
+    if chosen:
+        how = Choice(chosen, choose(device, first.size, first.dtype, {chosen}, limit).threads, "it was named")
+    else:
+        how = choose(device, first.size, first.dtype, available(), limit)
+    served = f"c ({_c.isa()})" if how.backend == "c" else how.backend
+    return f"{op}: {served}, {how.threads} thread{'s' * (how.threads > 1)}: {how.why}"
+
+
+def get_include() -> str:
+    """The directory of ``fastsig.h``, the C ABI; RuntimeError where the C library was not built."""
+    if _c is None:
+        raise RuntimeError(f"the C library is {_c_status()}")
+    return str(_c.include_dir())
+
+
+def get_library() -> str:
+    """The path of the shared library behind ``fastsig.h``; RuntimeError where it was not built."""
+    if _c is None:
+        raise RuntimeError(f"the C library is {_c_status()}")
+    return str(_c.library_path())

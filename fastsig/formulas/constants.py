@@ -1,0 +1,133 @@
+"""The numbers in the formulas, each with where it comes from. The C library's are generated from these.
+
+Imports nothing outside the standard library, because the build reads it too. Polynomial coefficients are printed by
+``python tools/coefficients.py`` (Remez exchange with progressive rounding): low order first, with the error bound there.
+"""
+
+from __future__ import annotations
+
+from math import inf, nan
+from typing import NamedTuple
+
+_hex = float.fromhex
+
+
+class Constants(NamedTuple):
+    """One real type's numbers; every float is exactly representable in that type."""
+
+    mantissa: int
+    """stored mantissa bits"""
+    bias: int
+    """exponent bias"""
+    half_step: int
+    """half of one exponent step in the bit pattern: rounds a difference of logarithms to the nearest integer"""
+    magic: float
+    """1.5 * 2^mantissa: adding it rounds to an integer, which then stands in the low bits"""
+    magic_down: float
+    """magic + bias - down_log2: the low bits are then the exponent field of 2^(n - down_log2)"""
+    magic_up: float
+    """magic + bias + up_log2, likewise for 2^(n + up_log2)"""
+    down: float
+    """2^-down_log2: e^|x| is kept scaled by this, so that it cannot overflow for |x| <= a_max"""
+    down_up: float
+    """down * 2^up_log2"""
+    un_down_up: float
+    """1 / down_up"""
+    un_up: float
+    """2^-up_log2: e^-|x| is kept scaled by 2^up_log2, so that it is a normal number for |x| <= a_max"""
+    a_max: float
+    """beyond this |x| every result has reached its limit: x e^-x rounds to 0"""
+    lift: float
+    """2^lift_log2: makes every positive number, subnormals included, a normal one"""
+    un_lift: float
+    lift_log2: float
+    log2e: float
+    """1 / ln 2, rounded"""
+    ln2_hi: float
+    """ln 2 rounded to so few bits that n * ln2_hi is exact for every n that occurs, and with it a - n * ln2_hi"""
+    ln2_lo: float
+    """ln 2 - ln2_hi, rounded"""
+    expm1: tuple[float, ...]
+    """e^r - 1 = r + r^2 p(r) on |r| <= ln(2)/2"""
+    log1p: tuple[float, ...]
+    """log(1 + z) = z p(z) on [0, 1]"""
+    atanh: tuple[float, ...]
+    """log((1 + s)/(1 - s)) = 2 s + s^3 p(s^2) on |s| <= 0.2015"""
+    zero: float = 0.0
+    half: float = 0.5
+    one: float = 1.0
+    inf: float = inf
+    nan: float = nan
+
+
+F32 = Constants(
+    mantissa=23,
+    bias=127,
+    half_step=1 << 22,
+    magic=1.5 * 2.0**23,
+    magic_down=1.5 * 2.0**23 + 127 - 30,
+    magic_up=1.5 * 2.0**23 + 127 + 64,
+    down=2.0**-30,
+    down_up=2.0**34,
+    un_down_up=2.0**-34,
+    un_up=2.0**-64,
+    a_max=109.0,
+    lift=2.0**24,
+    un_lift=2.0**-24,
+    lift_log2=24.0,
+    log2e=_hex("0x1.715476p+0"),
+    ln2_hi=_hex("0x1.62e4p-1"),  # 16 bits
+    ln2_lo=_hex("0x1.7f7d1cp-20"),
+    expm1=(
+        _hex("0x1p-1"), _hex("0x1.5554a2p-3"), _hex("0x1.55567ep-5"), _hex("0x1.123064p-7"),
+        _hex("0x1.6b79fcp-10"),
+    ),  # max error 2^-28.0 of e^r
+    log1p=(
+        _hex("0x1p+0"), _hex("-0x1.ffffd2p-2"), _hex("0x1.554ddp-2"), _hex("-0x1.ff23e8p-3"),
+        _hex("0x1.934b6ep-3"), _hex("-0x1.3a43e6p-3"), _hex("0x1.b4b0ep-4"), _hex("-0x1.d6b8c2p-5"),
+        _hex("0x1.4923f4p-6"), _hex("-0x1.af66acp-9"),
+    ),  # max relative error 2^-27.5
+    atanh=(
+        _hex("0x1.5555b8p-1"), _hex("0x1.992778p-2"), _hex("0x1.373192p-2"),
+    ),  # max relative error 2^-28.3
+)
+
+F64 = Constants(
+    mantissa=52,
+    bias=1023,
+    half_step=1 << 51,
+    magic=1.5 * 2.0**52,
+    magic_down=1.5 * 2.0**52 + 1023 - 64,
+    magic_up=1.5 * 2.0**52 + 1023 + 128,
+    down=2.0**-64,
+    down_up=2.0**64,
+    un_down_up=2.0**-64,
+    un_up=2.0**-128,
+    a_max=752.0,
+    lift=2.0**53,
+    un_lift=2.0**-53,
+    lift_log2=53.0,
+    log2e=_hex("0x1.71547652b82fep+0"),
+    ln2_hi=_hex("0x1.62e42fefa38p-1"),  # 42 bits
+    ln2_lo=_hex("0x1.ef35793c7673p-45"),
+    expm1=(
+        _hex("0x1p-1"), _hex("0x1.5555555555501p-3"), _hex("0x1.55555555531cdp-5"),
+        _hex("0x1.11111111289ap-7"), _hex("0x1.6c16c17cd81cep-10"), _hex("0x1.a01a011bdadp-13"),
+        _hex("0x1.a019aae3e8bcbp-16"), _hex("0x1.71df55774c115p-19"), _hex("0x1.289fdaad15772p-22"),
+        _hex("0x1.ad20999b06a09p-26"),
+    ),  # max error 2^-57.4 of e^r
+    log1p=(
+        _hex("0x1p+0"), _hex("-0x1.fffffffffff9fp-2"), _hex("0x1.555555555105p-2"),
+        _hex("-0x1.fffffffdd494cp-3"), _hex("0x1.99999951f9458p-3"), _hex("-0x1.55554fbe4871ep-3"),
+        _hex("0x1.2491fed899136p-3"), _hex("-0x1.fffa8bbd33877p-4"), _hex("0x1.c6f6a7d01c98p-4"),
+        _hex("-0x1.98d294e9442e2p-4"), _hex("0x1.712df00f6359ap-4"), _hex("-0x1.4b0210faab3bcp-4"),
+        _hex("0x1.202dd29e4d463p-4"), _hex("-0x1.d710f2c86192ep-5"), _hex("0x1.5a88b4f6442c5p-5"),
+        _hex("-0x1.b631a173586d5p-6"), _hex("0x1.c57dbf5b77dd1p-7"), _hex("-0x1.6b4d1dd8e5246p-8"),
+        _hex("0x1.a25a2ada5c381p-10"), _hex("-0x1.31f745d6e2905p-12"), _hex("0x1.a9040b577525cp-16"),
+    ),  # max relative error 2^-56.6
+    atanh=(
+        _hex("0x1.55555555557bp-1"), _hex("0x1.99999998e1443p-2"), _hex("0x1.249249bcf9751p-2"),
+        _hex("0x1.c71bfa7e5b03p-3"), _hex("0x1.7475fc4fe6d4bp-3"), _hex("0x1.383cea9d5e8d5p-3"),
+        _hex("0x1.3b67f3e6d548dp-3"),
+    ),  # max relative error 2^-55.7
+)

@@ -1,0 +1,30 @@
+"""The plain ``numpy.ufunc`` of each operation, such as ``fs.ufuncs.sigmoid``; made at first use where Numba serves.
+
+bfloat16 arrays are served here once any ``fs`` function has seen one, or ml_dtypes was imported before the first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .dispatch import host_ufunc
+from .ops import BY_NAME
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = list(BY_NAME)
+
+
+def __getattr__(name: str) -> np.ufunc:
+    if name not in BY_NAME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; the operations are {', '.join(BY_NAME)}")
+    ufunc = host_ufunc(name)
+    globals()[name] = ufunc
+    return ufunc
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
