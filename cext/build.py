@@ -25,11 +25,13 @@ CDEF = """
     void fastsig_set_stream_bytes(size_t bytes);
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(void *namespace, int type_number);
+    int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
 """
 SOURCE = """
     #include "fastsig.h"
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(void *namespace, int type_number);
+    int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
 """
 
 

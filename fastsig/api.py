@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .dispatch import elementwise
+from .dispatch import elementwise, install_entries
 
 
 def sigmoid(
@@ -403,3 +403,5 @@ def silu_grad(
     """
     return elementwise("silu_grad", x, out, where, dtype, casting, order, subok, backend, threads)
 
+
+install_entries(globals())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ except ImportError as error:
     _why_no_c = str(error)
 
 BACKENDS = ("c", "numba", "cuda")
+
+_FROM_ENVIRONMENT = os.environ.get("FASTSIG_BACKEND") or None
+"""Read once, at import: it decides what the built-in entries of api.py may do."""
 
 PARALLEL_BYTES = 1 << 20
 """Outputs below this are computed by one thread: two first win between 2^18 and 2^19 float32 (benchmarks/NOTES.md, "Threads")."""
@@ -88,9 +92,9 @@ def named(backend: str | None) -> str | None:
     """The backend that the caller or FASTSIG_BACKEND named, checked; None where the dispatcher may choose."""
     argument = "backend"
     if backend is None:
-        backend, argument = os.environ.get("FASTSIG_BACKEND") or None, "FASTSIG_BACKEND"
-    if backend is None:
-        return None
+        if _FROM_ENVIRONMENT is None:
+            return None
+        backend, argument = _FROM_ENVIRONMENT, "FASTSIG_BACKEND"
     if backend not in BACKENDS:
         raise ValueError(f"{argument}={backend!r} is unknown; known backends are {', '.join(map(repr, BACKENDS))}")
     status = backends()[backend]
@@ -143,69 +147,67 @@ def ufunc_of(backend: str, name: str) -> np.ufunc:
     return numba_cpu.ufunc(name)
 
 
-_HOST: dict[str, np.ufunc] = {}
-"""The ufuncs of calls that leave the choice to the dispatcher, once made; empty while FASTSIG_BACKEND is set."""
-if _c is not None and not os.environ.get("FASTSIG_BACKEND"):
-    _HOST.update(_c.UFUNCS)
 if _c is None and _numba_status() != "available":
     raise ImportError(f"fastsig needs its C library or Numba, and has neither: {_c_status()}; {_numba_status()}")
 
 
 def host_ufunc(name: str) -> np.ufunc:
-    """The ufunc that serves host arrays where nobody named a backend."""
-    ufunc = _HOST.get(name)
-    if ufunc is None:
-        backend = named(None) or choose("cpu", 0, np.dtype(float), available()).backend
-        if backend == "cuda":
-            raise RuntimeError("FASTSIG_BACKEND='cuda' computes on arrays of an NVIDIA GPU; this is a host array")
-        ufunc = ufunc_of(backend, name)
-        if not os.environ.get("FASTSIG_BACKEND"):
-            _HOST[name] = ufunc
-    return ufunc
+    """The ufunc that serves host arrays where the call names no backend."""
+    backend = named(None) or ("c" if _c is not None else "numba")
+    if backend == "cuda":
+        raise RuntimeError("FASTSIG_BACKEND='cuda' computes on arrays of an NVIDIA GPU; this is a host array")
+    return ufunc_of(backend, name)
 
 
 def elementwise(
     name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
 ) -> Any:
-    """One call of a unary operation. The common case, a small host array, goes straight to its ufunc."""
-    plain = where is True and dtype is None and backend is None and casting == "same_kind" and order == "K" and subok is True
+    """One call of a unary operation."""
+    if getattr(getattr(x, "dtype", None), "name", "") == "bfloat16":
+        _teach_bfloat16(x.dtype)
+    options = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
+    chosen = named(backend)
+    limit = None if threads is None else _checked_threads(threads)
+    device = arrays.common_device(x=x, out=out, where=where)
+    if device != "cpu" or chosen == "cuda":
+        raise RuntimeError(refusals.no_device(name, x, device, backends()["cuda"]))
+    ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
+    plain = where is True and dtype is None and casting == "same_kind" and order == "K" and subok is True
     try:
-        if plain and type(x) is np.ndarray and x.nbytes < PARALLEL_BYTES and name in _HOST:
-            return _HOST[name](x) if out is None else _HOST[name](x, out=out)
-        options = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
-        return _general(name, x, out, options, plain, backend, threads)
+        if plain and sharing.shareable(x, out, PARALLEL_BYTES) and (limit := limit or get_num_threads()) > 1:
+            return sharing.unary(ufunc, x, out, limit)
+        return ufunc(x, out=out, **options)
     except (TypeError, ValueError) as error:
-        if retry_with_bfloat16(x):
-            return elementwise(name, x, out, where, dtype, casting, order, subok, backend, threads)
-        clearer = refusals.explain(name, x, out, where, error)
+        clearer = refusals.explain(name, x, out, error)
         if clearer is error:
             raise
         raise clearer from error
 
 
-def _general(name: str, x: Any, out: Any, options: dict[str, Any], plain: bool, backend: str | None, threads: int | None) -> Any:
-    chosen = named(backend)
-    limit = get_num_threads() if threads is None else _checked_threads(threads)
-    device = arrays.common_device(x=x, out=out, where=options["where"])
-    if device != "cpu" or chosen == "cuda":
-        raise RuntimeError(refusals.no_device(name, x, device, backends()["cuda"]))
-    ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
-    if (plain or chosen) and limit > 1 and sharing.shareable(x, out, PARALLEL_BYTES):
-        return sharing.unary(ufunc, x, out, limit)
-    return ufunc(x, out=out, **options)
-
-
 _bfloat16_known = False
 
 
-def retry_with_bfloat16(x: Any) -> bool:
-    """Whether x is bfloat16 and the C ufuncs have just been taught that type, which exists only once ml_dtypes is imported."""
+def _teach_bfloat16(dtype: np.dtype[Any]) -> None:
+    """Give the C ufuncs their bfloat16 loops; that type exists only once ml_dtypes is imported, as by whoever made the array."""
     global _bfloat16_known
-    if _bfloat16_known or _c is None or getattr(getattr(x, "dtype", None), "name", "") != "bfloat16":
-        return False
-    _c.register_bfloat16(x.dtype)
-    _bfloat16_known = True
-    return True
+    if not _bfloat16_known and _c is not None:
+        _c.register_bfloat16(dtype)
+        _bfloat16_known = True
+
+
+def install_entries(namespace: dict[str, Any]) -> None:
+    """Replace a module's operations by built-in entries that go straight to the ufunc where nothing is left to choose."""
+    if _c is None or _FROM_ENVIRONMENT is not None:
+        return
+    module = sys.modules[namespace["__name__"]]
+    functions = {}
+    for op in OPS:
+        if op.nin == 1:
+            function = namespace[op.name]
+            keywords = ", ".join(f"{name}={default!r}" for name, default in function.__kwdefaults__.items())
+            doc = f"{op.name}({op.inputs[0]}, /, out=None, *, {keywords})\n--\n\n{function.__doc__}"
+            functions[op.name] = (module, function, doc)
+    namespace.update(_c.make_entries(functions, PARALLEL_BYTES))
 
 
 def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, threads: int | None = None) -> str:

@@ -48,7 +48,7 @@ def _out_problem(x: Any, out: Any) -> tuple[type[Exception], str] | None:
     return None
 
 
-def explain(name: str, x: Any, out: Any, where: Any, error: Exception) -> Exception:
+def explain(name: str, x: Any, out: Any, error: Exception) -> Exception:
     """The same refusal in words about the arguments, or the error itself where nothing clearer can be said."""
     problem = _dtype_problem(x)
     if problem:
