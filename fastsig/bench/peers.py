@@ -6,6 +6,7 @@ none has luckier pages; nothing is converted, allocated or compiled in a timed c
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 import os
@@ -206,14 +207,19 @@ def _torch(threads: int) -> Callable[[str, Any, Any], Calls | None]:
     return make
 
 
-def _numba(op: str, x: Any, out: Any) -> Calls | None:
+@functools.cache
+def _naive_ufunc(op: str, dtype: str) -> Any:
     import numba
 
-    if x.dtype.name not in ("float32", "float64"):
-        return None
     scalar = eval(f"lambda x: {NAIVE[op]}", {"exp": math.exp, "log": math.log, "log1p": math.log1p})
     compile_ufunc: Any = numba.vectorize
-    ufunc = compile_ufunc([f"{x.dtype.name}({x.dtype.name})"])(scalar)
+    return compile_ufunc([f"{dtype}({dtype})"])(scalar)
+
+
+def _numba(op: str, x: Any, out: Any) -> Calls | None:
+    if x.dtype.name not in ("float32", "float64"):
+        return None
+    ufunc = _naive_ufunc(op, x.dtype.name)
     return Calls(lambda: ufunc(x), lambda: ufunc(x, out=out))
 
 
@@ -240,6 +246,7 @@ def _import_jax() -> Any:
         settings: Any = jax.config
         settings.update("jax_platforms", "cpu")
         settings.update("jax_enable_x64", True)
+        settings.update("jax_cpu_enable_async_dispatch", False)  # waking its worker took 0.2 ms a call on two busy cores
         jax.devices()
     finally:
         os.environ.pop("XLA_FLAGS") if kept is None else os.environ.update(XLA_FLAGS=kept)
