@@ -53,11 +53,11 @@ def _regression(console: Console) -> bool:
 
 def _fit(console: Console, data: regression.Data) -> tuple[regression.Model, int]:
     """Fit, with the loss of every iteration on a bar where there is a terminal, and of some on lines of their own everywhere."""
-    columns = (TextColumn("  L-BFGS-B"), BarColumn(20), TextColumn("iteration {task.fields[number]}  loss {task.fields[loss]:.6f}"))
+    columns = (TextColumn("  L-BFGS-B"), BarColumn(20), TextColumn("iteration {task.fields[number]}  loss {task.fields[loss]}"))
     target = regression.OPTIONS["gtol"]
     history: list[tuple[float, float]] = []
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("fit", total=1.0, number=0, loss=math.nan)
+        task = progress.add_task("fit", total=1.0, number=0, loss="")
 
         def say() -> None:
             loss, gradient = history[-1]
@@ -66,7 +66,8 @@ def _fit(console: Console, data: regression.Data) -> tuple[regression.Model, int
         def each(loss: float, gradient: float) -> None:
             history.append((loss, gradient))
             first = max(history[0][1], 2 * target)
-            progress.update(task, completed=math.log(first / max(gradient, target), first / target), number=len(history), loss=loss)
+            done = math.log(first / max(gradient, target), first / target)
+            progress.update(task, completed=done, number=len(history), loss=f"{loss:.6f}", refresh=True)
             if _power_of_two(len(history)):
                 say()
 
