@@ -84,7 +84,8 @@ def ulp_error(op: Op, inputs: tuple[float, ...], got: float, dtype: str) -> floa
 def round_once(value: Any, dtype: str) -> float:
     """The nearest number of a format narrower than double to an mpmath value, ties to even."""
     step = ulp(value, dtype)
-    return float(mpmath.nint(value / step) * step)  # nint rounds ties to even
+    rounded = float(mpmath.nint(value / step) * step)  # nint rounds ties to even
+    return math.copysign(rounded, value)
 
 
 def ceiling(op: Op, inputs: tuple[float, ...], dtype: str) -> float:
@@ -172,4 +173,5 @@ def assert_same_bits(got: Any, want: Any, inputs: Iterable[Any] = (), label: str
     if differs.any():
         i = int(np.flatnonzero(differs)[0])
         at = ", ".join(repr(np.ravel(a)[i]) for a in inputs)
-        raise AssertionError(f"{label}: {differs.sum()} of {differs.size} differ, first at [{i}] ({at}): {got.ravel()[i]!r}, not {want.ravel()[i]!r}")
+        first = f"first at [{i}] ({at}): {got.ravel()[i]!r}, not {want.ravel()[i]!r}"
+        raise AssertionError(f"{label}: {differs.sum()} of {differs.size} differ, {first}")

@@ -52,7 +52,10 @@ def bit_stepped(dtype: str, count: int, domain: str) -> Array:
     """So many finite numbers, evenly spaced in bit pattern; half of them where the operation is neither 0, 1 nor x."""
     real = np.dtype(dtype)
     integer = np.dtype(f"u{real.itemsize}")
-    whole, lively = (real.type(1),) * 2 if domain == "unit" else (np.finfo(real).max, real.type(1.07 * -np.log(np.finfo(real).smallest_subnormal)))
+    if domain == "unit":
+        whole = lively = real.type(1)
+    else:
+        whole, lively = np.finfo(real).max, real.type(1.07 * -np.log(np.finfo(real).smallest_subnormal))
     least = real.type(2.0**-40)
 
     def between(low: Any, high: Any, n: int) -> Array:
