@@ -301,7 +301,11 @@ def _onnxruntime(op: str, x: Any, out: Any) -> Calls | None:
     binding = session.io_binding()
     binding.bind_input("x", "cpu", 0, x.dtype, x.shape, x.ctypes.data)
     binding.bind_output("y", "cpu", 0, out.dtype, out.shape, out.ctypes.data)
-    return Calls(lambda: session.run(None, {"x": x})[0], lambda: session.run_with_iobinding(binding))
+
+    def bound(kept: Any = (x, out)) -> None:  # the binding has their addresses only
+        session.run_with_iobinding(binding)
+
+    return Calls(lambda: session.run(None, {"x": x})[0], bound)
 
 
 PEERS: tuple[Peer, ...] = (
