@@ -15,7 +15,7 @@ test:
 lint:
 	ruff check .
 	ruff format --check .
-	mypy
+	mypy --strict fastsig
 
 bench:
 	$(PYTHON) -m fastsig bench

@@ -56,20 +56,23 @@ def _itself(x: np.ndarray[Any, Any]) -> Any:
 def installed() -> Iterator[list[Peer]]:
     """fastsig, the NumPy expression, SciPy, and torch if it is there; one thread each while the context lasts."""
     found = [
-        Peer("fastsig", _itself, lambda x, out: fs.sigmoid(x, out=out, threads=1)),
+        Peer("fastsig", _itself, lambda x, out: fs.sigmoid(x, out=out)),
         Peer("1/(1+np.exp(-x))", _itself, _expression),
         Peer("scipy expit", _itself, import_module("scipy.special").expit),
     ]
+    libraries: list[Any] = [fs]
     torch = _torch()
-    if torch is None:
-        yield found
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    if torch is not None:
+        found.append(Peer("torch.sigmoid", torch.from_numpy, lambda x, out: torch.sigmoid(x, out=out)))
+        libraries.append(torch)
+    before = [library.get_num_threads() for library in libraries]
+    for library in libraries:
+        library.set_num_threads(1)
     try:
-        yield [*found, Peer("torch.sigmoid", torch.from_numpy, lambda x, out: torch.sigmoid(x, out=out))]
+        yield found
     finally:
-        torch.set_num_threads(before)
+        for library, threads in zip(libraries, before, strict=True):
+            library.set_num_threads(threads)
 
 
 def _torch() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -84,7 +85,7 @@ def _power_of_two(n: int) -> bool:
 def _peers(console: Console) -> None:
     console.print(f"\n2. Sigmoid of {peers.SIZE:,} elements, beside the peers that are installed")
     rows = peers.compare()
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
     for heading in ("ns\nf32", "ns\nf64", "ULP\nf32", "ULP f32\ntail", "ULP\nf64", "ULP f64\ntail", "f32\nof -100"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -92,7 +93,7 @@ def _peers(console: Console) -> None:
         errors = [row.ulp.get((dtype, where)) for dtype in ("float32", "float64") for where in ("normal", "tail")]
         table.add_row(
             row.name,
-            *(f"{row.nanoseconds[dtype]:.2f}" for dtype in ("float32", "float64")),
+            *(f"{ns:.2f}" if (ns := row.nanoseconds[dtype]) < 10 else f"{ns:.0f}" for dtype in ("float32", "float64")),
             *("?" if error is None else f"{error:.2f}" if error < 1000 else f"{error:.0e}" for error in errors),
             f"{row.at_minus_100:.3g}",
         )
