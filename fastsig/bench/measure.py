@@ -15,7 +15,8 @@ import numpy as np
 
 from fastsig.ops import BY_NAME
 
-from .peers import Calls, Peer
+from .libraries import Calls
+from .peers import Peer
 from .ulp import sample, worst
 
 SETTLE = 0.003
@@ -30,6 +31,15 @@ class Spread:
 
     median: float
     iqr: float
+
+
+def timer(call: Any, cpu_time: bool = False, threads: int = 1, **names: Any) -> Timer:
+    """A timer for a callable or a statement: the wall clock, or what this thread alone spent if it is the only one computing.
+
+    The time of the thread leaves out the moments when another process had the core: for machines that others use too.
+    """
+    clock = time.thread_time if cpu_time and threads == 1 else time.perf_counter
+    return Timer(call, timer=clock, globals=names or None)
 
 
 @dataclass
@@ -48,11 +58,12 @@ class Timed:
         self.timer.timeit(1)
 
 
-def interleave(entries: Mapping[str, Timed], rounds: int = 15, at_least: float = 0.002, seed: int = 0) -> dict[str, Spread]:
+def interleave(entries: Mapping[str, Timed], rounds: int = 21, at_least: float = 0.0005, seed: int = 0) -> dict[str, Spread]:
     """Measure all entries, ``rounds`` times each in turn and in a new order each time.
 
     A turn is one call untimed, which brings caches and threads into the state of this entry, and then so many calls
-    as take ``at_least`` seconds.
+    as take ``at_least`` seconds: far less than the time slice for which another process may take the core, so that
+    most turns are undisturbed and the median is of those.
     """
     for entry in entries.values():
         entry.seconds.clear()
@@ -97,6 +108,8 @@ class Row:
     ulp: float | None = None
     """The largest error in a sample of inputs, in ULP."""
     ulp_at: float | None = None
+    clock: str = "wall"
+    """"cpu": the time that the one computing thread had the core."""
 
 
 def inputs(op: str, dtype: np.dtype[Any], size: int) -> Any:
@@ -126,14 +139,16 @@ def cell(
     peers: Sequence[Peer],
     *,
     modes: Sequence[str] = MODES,
-    rounds: int = 15,
-    at_least: float = 0.002,
+    rounds: int = 21,
+    at_least: float = 0.0005,
     errors: Mapping[str, tuple[float, float] | None] | None = None,
+    cpu_time: bool = False,
 ) -> list[Row]:
     """All peers at one operation, dtype and size, in one round robin, with np.copyto of the same arrays among them."""
     x = inputs(op, dtype, size)
     out = np.zeros_like(x)
-    entries: dict[str, Timed] = {"copy": Timed(Timer(lambda: np.copyto(out, x)))}
+    # one copy timed by each clock that the peers are timed by
+    entries = {f"copy {threads}": Timed(timer(lambda: np.copyto(out, x), cpu_time, threads)) for threads in {p.threads for p in peers}}
     measured: list[tuple[Peer, str, str]] = []
     with np.errstate(all="ignore"):
         for peer in peers:
@@ -144,18 +159,18 @@ def cell(
                 call = calls.out if mode == "out" else calls.alloc
                 if call is not None:
                     name = f"{peer.name} {mode}"
-                    entries[name] = Timed(Timer(call), calls.before, peer.threads)
+                    entries[name] = Timed(timer(call, cpu_time, peer.threads), calls.before, peer.threads)
                     measured.append((peer, mode, name))
         found = interleave(entries, rounds, at_least)
     rows = []
     for peer, mode, name in measured:
         error = (errors or {}).get(peer.name)
         per = 1e9 / size
-        time_, copy = found[name], found["copy"].median
+        time_, copy = found[name], found[f"copy {peer.threads}"].median
         rows.append(
             Row(
                 op, dtype.name, size, peer.name, mode, peer.threads, time_.median * per, time_.iqr * per, copy / time_.median,
-                error[0] if error else None, error[1] if error else None,
+                error[0] if error else None, error[1] if error else None, "cpu" if cpu_time and peer.threads == 1 else "wall",
             )
         )  # fmt: skip
     return rows

@@ -33,6 +33,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": cpu_name(),
         "cores": available_cpus(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "isa": _isa(),
         "system": platform.platform(),
         "python": platform.python_version(),
