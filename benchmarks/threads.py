@@ -1,6 +1,7 @@
 """From which size on two threads win: ``python benchmarks/threads.py``. The figures of NOTES.md, "Threads".
 
-Calls what the dispatcher calls, below its threshold too.
+Calls what the dispatcher calls, below its threshold too. Medians; the gain also between the best rounds, because two threads
+need both cores at once and a machine that others use too seldom has them.
 """
 
 from __future__ import annotations
@@ -28,22 +29,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--op", default="sigmoid")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--threads", type=int, default=available_cpus())
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=61)
     arguments = parser.parse_args(argv)
     ufunc, many = (
         dispatch.ufunc_of(dispatch.choose("cpu", 1, np.dtype(arguments.dtype), dispatch.available()).backend, arguments.op),
         arguments.threads,
     )
-    print(f"{'elements':>12} {'out= 1':>9} {f'out= {many}':>9} {'gain':>6} {'alloc 1':>9} {f'alloc {many}':>9} {'gain':>6}   (µs a call)")
+    columns = "".join(f"{f'{to} 1':>10}{f'{to} {many}':>10}{'gain':>6}{'best':>6}" for to in ("out", "alloc"))
+    print(f"{'elements':>12}{columns}   (µs a call)")
     for power in range(15, 26):
         x = inputs(arguments.op, np.dtype(arguments.dtype), 1 << power)
         out = np.zeros_like(x)
         entries = {f"{to} {n}": entry(ufunc, x, {"out": out, "alloc": None}[to], n) for to in ("out", "alloc") for n in (1, many)}
-        found = {name: spread.median * 1e6 for name, spread in interleave(entries, arguments.rounds).items()}
+        found = interleave(entries, arguments.rounds if power < 22 else 11)
         line = f"{1 << power:12,}"
         for to in ("out", "alloc"):
             one, more = found[f"{to} 1"], found[f"{to} {many}"]
-            line += f" {one:9.1f} {more:9.1f} {one / more:6.2f}"
+            line += f"{one.median * 1e6:10.1f}{more.median * 1e6:10.1f}{one.median / more.median:6.2f}{one.best / more.best:6.2f}"
         print(line, flush=True)
     return 0
 

@@ -178,9 +178,15 @@ def numexpr_calls(op: str, x: Any, out: Any) -> Calls | None:
 
 
 def _import_jax() -> Any:
-    """JAX for the CPU with float64 and one computing thread; its settings are read when it starts, so another import may have won."""
-    kept = os.environ.get("XLA_FLAGS")
-    os.environ["XLA_FLAGS"] = f"{kept or ''} --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1".strip()
+    """JAX for the CPU with float64 and one computing thread.
+
+    No setting of JAX does that: XLA_FLAGS have not bound its elementwise loops since it runs them as thunks. Its pool is as
+    large as the set of processors that it may use when it starts, so it starts with one. Where that cannot be set, or
+    somebody else has imported JAX before, it uses all.
+    """
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    if allowed:
+        os.sched_setaffinity(0, {min(allowed)})
     try:
         import jax
 
@@ -190,7 +196,8 @@ def _import_jax() -> Any:
         settings.update("jax_cpu_enable_async_dispatch", False)  # waking its worker took 0.2 ms a call on two busy cores
         jax.devices()
     finally:
-        os.environ.pop("XLA_FLAGS") if kept is None else os.environ.update(XLA_FLAGS=kept)
+        if allowed:
+            os.sched_setaffinity(0, allowed)
     return jax
 
 

@@ -27,10 +27,11 @@ MODES = ("out", "alloc")
 
 @dataclass(frozen=True)
 class Spread:
-    """Seconds a call: the median over the rounds, and the distance of the quartiles."""
+    """Seconds a call: the median over the rounds, the distance of the quartiles, and the best."""
 
     median: float
     iqr: float
+    best: float
 
 
 def timer(call: Any, cpu_time: bool = False, threads: int = 1, **names: Any) -> Timer:
@@ -86,7 +87,7 @@ def interleave(entries: Mapping[str, Timed], rounds: int = 21, at_least: float =
 
 def spread(seconds: Sequence[float]) -> Spread:
     quarter = quantiles(seconds, n=4) if len(seconds) > 1 else [seconds[0]] * 3
-    return Spread(median(seconds), quarter[2] - quarter[0])
+    return Spread(median(seconds), quarter[2] - quarter[0], min(seconds))
 
 
 @dataclass(frozen=True)
