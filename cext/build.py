@@ -68,10 +68,23 @@ def constants_header(constants: ModuleType) -> str:
     return "\n".join(lines) + "\n"
 
 
+def halves_header(ops: ModuleType, halves: ModuleType) -> str:
+    lines = ["/* Generated from fastsig/formulas/halves.py: FIX(input, result) for each patched half. */"]
+    for op in ops.OPS:
+        for dtype in ("f16", "bf16"):
+            rows = halves.PATCHES.get(op.name, {}).get(dtype, {})
+            lines.append(f"#define PATCHES_{op.name}_{dtype} " + " ".join(f"FIX(0x{a:04X}, 0x{b:04X})" for a, b in rows.items()))
+            limit = halves.JUST_ABOVE_HALF.get(op.name, {}).get(dtype, 0)
+            lines.append(f"#define HALVED_{op.name}_{dtype} " + (f"HALVE(0x{limit:04X})" if limit else ""))
+    return "\n".join(lines) + "\n"
+
+
 def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    (out / "fastsig_ops.h").write_text(ops_header(load(PACKAGE / "ops.py")))
+    ops = load(PACKAGE / "ops.py")
+    (out / "fastsig_ops.h").write_text(ops_header(ops))
     (out / "fastsig_constants.h").write_text(constants_header(load(PACKAGE / "formulas" / "constants.py")))
+    (out / "fastsig_halves.h").write_text(halves_header(ops, load(PACKAGE / "formulas" / "halves.py")))
     ffi = FFI()
     ffi.cdef(CDEF)
     ffi.set_source("fastsig._c", SOURCE)
