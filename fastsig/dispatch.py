@@ -159,6 +159,9 @@ def host_ufunc(name: str) -> np.ufunc:
     return ufunc_of(backend, name)
 
 
+_DEFAULTS = {"where": True, "dtype": None, "casting": "same_kind", "order": "K", "subok": True}
+
+
 def elementwise(
     name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
 ) -> Any:
@@ -166,17 +169,17 @@ def elementwise(
     if getattr(getattr(x, "dtype", None), "name", "") == "bfloat16":
         _teach_bfloat16(x.dtype)
     options = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
+    options = {key: value for key, value in options.items() if value is not _DEFAULTS[key]}  # dask refuses to hear some even of these
     chosen = named(backend)
     limit = None if threads is None else _checked_threads(threads)
     device = arrays.common_device(x=x, out=out, where=where)
     if device != "cpu" or chosen == "cuda":
         raise RuntimeError(refusals.no_device(name, x, device, backends()["cuda"]))
     ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
-    plain = where is True and dtype is None and casting == "same_kind" and order == "K" and subok is True
     try:
-        if plain and sharing.shareable(x, out, PARALLEL_BYTES) and (limit := limit or get_num_threads()) > 1:
+        if not options and sharing.shareable(x, out, PARALLEL_BYTES) and (limit := limit or get_num_threads()) > 1:
             return sharing.unary(ufunc, x, out, limit)
-        return ufunc(x, out=out, **options)
+        return ufunc(x, **options) if out is None else ufunc(x, out=out, **options)
     except (TypeError, ValueError) as error:
         clearer = refusals.explain(name, x, out, error)
         if clearer is error:
