@@ -43,19 +43,19 @@ def _formula(op: Op) -> Callable[..., Any]:
 def _runs(op: Op, dtype: str) -> tuple[Any, Any]:
     """run(x, y, out, n) over contiguous elements, and copy(to, to_step, from, from_step, n) between strided ones."""
     formula = _formula(op)
-    load, store = load_store(dtype)
+    load, store = load_store(op.name, dtype)
     if op.nin == 1:
 
         @njit(error_model="numpy")
         def run(x, y, out, n):  # type: ignore[no-untyped-def]
             for i in range(n):
-                store(out, i, formula(load(x, i)))
+                store(out, i, formula(load(x, i)), x)
     else:
 
         @njit(error_model="numpy")
         def run(x, y, out, n):  # type: ignore[no-untyped-def]
             for i in range(n):
-                store(out, i, formula(load(x, i), load(y, i)))
+                store(out, i, formula(load(x, i), load(y, i)), x)
 
     @njit
     def copy(to, to_step, source, source_step, n):  # type: ignore[no-untyped-def]
