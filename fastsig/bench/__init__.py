@@ -67,7 +67,8 @@ def run(
             numpy_dtype = dtype_of(dtype)
             if (op, dtype) not in errors:
                 errors[op, dtype] = accuracy(op, numpy_dtype, peers)
-            rounds = (7 if quick else 21) if size < LARGE else 5
+            rounds = (5 if quick else 9) if size >= 10**6 else 7 if quick else 21
+            rounds = 5 if size >= LARGE else rounds
             rows += cell(op, numpy_dtype, size, peers, modes=modes, rounds=rounds, errors=errors[op, dtype], cpu_time=cpu_time)
     return rows
 
