@@ -165,7 +165,7 @@ def test_explain(pytestconfig: pytest.Config) -> None:
 class OnGpu:
     """Looks like a CuPy array."""
 
-    __cuda_array_interface__ = {"shape": (3,), "typestr": "<f4", "data": (1 << 40, False), "version": 3}  # noqa: RUF012
+    __cuda_array_interface__ = {"shape": (3,), "typestr": "<f4", "data": (1 << 40, False), "version": 3}
     dtype, size, shape = F32, 3, (3,)
 
     class device:
