@@ -7,6 +7,7 @@ package is not built yet.
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -50,9 +51,9 @@ def ops_header(ops: ModuleType) -> str:
 
 
 def literal(value: float, mark: str) -> str:
-    if value != value:
+    if math.isnan(value):
         return f'__builtin_nan{mark}("")'
-    return f"__builtin_inf{mark}()" if value == float("inf") else value.hex() + mark
+    return f"__builtin_inf{mark}()" if math.isinf(value) else value.hex() + mark
 
 
 def constants_header(constants: ModuleType) -> str:

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +23,6 @@ try:
 except ImportError as error:
     _c = None  # type: ignore[assignment]
     _why_no_c = str(error)
-
-BACKENDS = ("c", "numba", "cuda")
 
 _FROM_ENVIRONMENT = os.environ.get("FASTSIG_BACKEND") or None
 """Read once, at import: it decides what the built-in entries of api.py may do."""
@@ -57,6 +56,26 @@ def choose(device: str, size: int, dtype: np.dtype[Any], available: Iterable[str
     raise RuntimeError("neither the C library nor Numba is available")
 
 
+def _c_status() -> str:
+    return "available" if _c is not None else f"the C library was not built for this installation ({_why_no_c})"
+
+
+@functools.cache
+def _numba_status() -> str:
+    try:
+        found = importlib.util.find_spec("numba") is not None
+    except ValueError:  # sys.modules["numba"] is None: somebody blocks it
+        found = False
+    return "available" if found else "numba is not installed (pip install numba)"
+
+
+def _cuda_status() -> str:
+    return "this version of fastsig has no CUDA kernels"
+
+
+_STATUS: dict[str, Callable[[], str]] = {"c": _c_status, "numba": _numba_status, "cuda": _cuda_status}
+
+
 def backends() -> dict[str, str]:
     """Each backend, and "available" or the reason why it is not.
 
@@ -65,23 +84,7 @@ def backends() -> dict[str, str]:
     dict
         Keys "c", "numba" and "cuda".
     """
-    return {"c": _c_status(), "numba": _numba_status(), "cuda": _cuda_status()}
-
-
-def _c_status() -> str:
-    return "available" if _c is not None else f"not built for this installation ({_why_no_c})"
-
-
-def _numba_status() -> str:
-    try:
-        found = importlib.util.find_spec("numba") is not None
-    except ValueError:  # a module that was blocked: sys.modules["numba"] is None
-        found = False
-    return "available" if found else "numba is not installed (pip install numba)"
-
-
-def _cuda_status() -> str:
-    return "this version of fastsig has no CUDA kernels yet"
+    return {name: status() for name, status in _STATUS.items()}
 
 
 def available() -> list[str]:
@@ -95,9 +98,9 @@ def named(backend: str | None) -> str | None:
         if _FROM_ENVIRONMENT is None:
             return None
         backend, argument = _FROM_ENVIRONMENT, "FASTSIG_BACKEND"
-    if backend not in BACKENDS:
-        raise ValueError(f"{argument}={backend!r} is unknown; known backends are {', '.join(map(repr, BACKENDS))}")
-    status = backends()[backend]
+    if not isinstance(backend, str) or backend not in _STATUS:
+        raise ValueError(f"{argument}={backend!r} is unknown; known backends are {', '.join(map(repr, _STATUS))}")
+    status = _STATUS[backend]()
     if status != "available":
         raise RuntimeError(f"{argument}={backend!r} cannot serve: {status}")
     return backend
@@ -160,16 +163,16 @@ def host_ufunc(name: str) -> np.ufunc:
 
 
 _DEFAULTS = {"where": True, "dtype": None, "casting": "same_kind", "order": "K", "subok": True}
+"""Left out of the call where nothing else is asked for: dask refuses to hear some even of these."""
 
 
 def elementwise(
     name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
 ) -> Any:
     """One call of a unary operation."""
-    if getattr(getattr(x, "dtype", None), "name", "") == "bfloat16":
-        _teach_bfloat16(x.dtype)
-    options = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
-    options = {key: value for key, value in options.items() if value is not _DEFAULTS[key]}  # dask refuses to hear some even of these
+    _notice_bfloat16(x)
+    given = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
+    options = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
     chosen = named(backend)
     limit = None if threads is None else _checked_threads(threads)
     device = arrays.common_device(x=x, out=out, where=where)
@@ -177,8 +180,8 @@ def elementwise(
         raise RuntimeError(refusals.no_device(name, x, device, backends()["cuda"]))
     ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
     try:
-        if not options and sharing.shareable(x, out, PARALLEL_BYTES) and (limit := limit or get_num_threads()) > 1:
-            return sharing.unary(ufunc, x, out, limit)
+        if not options and sharing.shareable(x, out, PARALLEL_BYTES):
+            return sharing.unary(ufunc, x, out, limit or get_num_threads())
         return ufunc(x, **options) if out is None else ufunc(x, out=out, **options)
     except (TypeError, ValueError) as error:
         clearer = refusals.explain(name, x, out, error)
@@ -190,12 +193,14 @@ def elementwise(
 _bfloat16_known = False
 
 
-def _teach_bfloat16(dtype: np.dtype[Any]) -> None:
-    """Give the C ufuncs their bfloat16 loops; that type exists only once ml_dtypes is imported, as by whoever made the array."""
+def _notice_bfloat16(x: Any) -> None:
+    """Give the C ufuncs their bfloat16 loops when the first such array comes: ml_dtypes, which makes the type, is loaded by then."""
     global _bfloat16_known
     if not _bfloat16_known and _c is not None:
-        _c.register_bfloat16(dtype)
-        _bfloat16_known = True
+        dtype: Any = getattr(x, "dtype", None)
+        if getattr(dtype, "kind", "") == "V" and dtype.name == "bfloat16":
+            _c.register_bfloat16(dtype)
+            _bfloat16_known = True
 
 
 def install_entries(namespace: dict[str, Any]) -> None:
@@ -241,7 +246,7 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
         raise ValueError("explain() needs the array, or the arrays, of the call")
     chosen = named(backend)
     device = arrays.common_device(**{f"operand {i}": x for i, x in enumerate(operands)})
-    limit = get_num_threads() if threads is None else _checked_threads(threads)
+    limit = 1 if BY_NAME[op].nin > 1 else get_num_threads() if threads is None else _checked_threads(threads)
     first = operands[0] if device != "cpu" else np.asanyarray(operands[0])
     if chosen:
         how = Choice(chosen, choose(device, first.size, first.dtype, {chosen}, limit).threads, "it was named")
@@ -254,12 +259,12 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
 def get_include() -> str:
     """The directory of ``fastsig.h``, the C ABI; RuntimeError where the C library was not built."""
     if _c is None:
-        raise RuntimeError(f"the C library is {_c_status()}")
+        raise RuntimeError(_c_status())
     return str(_c.include_dir())
 
 
 def get_library() -> str:
     """The path of the shared library behind ``fastsig.h``; RuntimeError where it was not built."""
     if _c is None:
-        raise RuntimeError(f"the C library is {_c_status()}")
+        raise RuntimeError(_c_status())
     return str(_c.library_path())

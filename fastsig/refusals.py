@@ -15,7 +15,7 @@ _TAKEN = "float16, bfloat16, float32, float64, bool and integers"
 def _dtype_problem(x: Any) -> str | None:
     try:
         dtype = getattr(x, "dtype", None) or np.asarray(x).dtype
-    except Exception:
+    except (TypeError, ValueError, RuntimeError):  # whatever its __array__ raises is no better explained by us
         return f"x ({describe(x)}) is not an array"
     kind = getattr(dtype, "kind", "")
     if kind in _KINDS and getattr(dtype, "name", "") != "bfloat16":

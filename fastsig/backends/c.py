@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -9,10 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from fastsig import _c
+import fastsig
 
+
+def _compiled() -> ModuleType:
+    """fastsig._c; also where the current directory is a checkout, which has none and hides the installed package that has it."""
+    try:
+        return importlib.import_module("fastsig._c")
+    except ModuleNotFoundError:
+        fastsig.__path__ = pkgutil.extend_path(fastsig.__path__, "fastsig")
+        return importlib.import_module("fastsig._c")
+
+
+_c = _compiled()
 _ffi, _lib = _c.ffi, _c.lib
-_HERE = Path(_c.__file__).parent
+_HERE = Path(str(_c.__file__)).parent
 
 UFUNCS: dict[str, np.ufunc] = {}
 if _lib.fastsig_install_ufuncs(_ffi.cast("void *", id(UFUNCS))):

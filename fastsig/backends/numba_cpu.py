@@ -119,7 +119,7 @@ def _make_ufunc(op: Op, loops: list[Any]) -> np.ufunc:
     and casts what an uninitialised ``out`` holds."""
     address_in = ctypes.pythonapi.PyCapsule_GetPointer
     address_in.restype, address_in.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    api = ctypes.cast(address_in(np._core._multiarray_umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p))  # type: ignore[attr-defined]
+    api = ctypes.cast(address_in(np._core._multiarray_umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p))
     pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
     kinds = (pointer, pointer, text, number, number, number, number, text, text, number)
     make = ctypes.PYFUNCTYPE(ctypes.py_object, *kinds)(api[1])  # its place in NumPy's table, since 1.0
