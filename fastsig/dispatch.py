@@ -181,7 +181,9 @@ def elementwise(
     ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
     try:
         if not options and sharing.shareable(x, out, PARALLEL_BYTES):
-            return sharing.unary(ufunc, x, out, limit or get_num_threads())
+            count = limit or get_num_threads()
+            if count > 1:
+                return sharing.unary(ufunc, x, out, count)
         return ufunc(x, **options) if out is None else ufunc(x, out=out, **options)
     except (TypeError, ValueError) as error:
         clearer = refusals.explain(name, x, out, error)
