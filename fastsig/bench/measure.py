@@ -199,9 +199,12 @@ class Bar:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
         except ImportError:
             return
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            return
         # no refreshing thread: it would take the core from what is measured
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.shown = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+        self.shown = Progress(*columns, console=console, transient=True, auto_refresh=False)
         self.task = self.shown.add_task(self.title, total=self.total)
         self.shown.start()
 

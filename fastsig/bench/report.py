@@ -19,6 +19,7 @@ from fastsig.backends.threads import available_cpus
 from .measure import Row
 
 _PACKAGES = ("fastsig", "numpy", "numba", "scipy", "torch", "jax", "onnxruntime", "numexpr", "ml_dtypes")
+_COLOURS = (*(f"C{i}" for i in range(10)), "black")
 _HEADINGS = ("op", "dtype", "size", "mode", "library", "threads", "ns/element", "spread", "a call", "of copyto", "max ULP")
 
 
@@ -111,8 +112,8 @@ def print_table(rows: Sequence[Row]) -> None:
 
 def to_json(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     """Write the machine and the rows."""
-    data = {"machine": machine(), "rows": [_jsonable(asdict(row)) for row in rows]}
-    Path(path).write_text(json.dumps(data, indent=1) + "\n")
+    lines = ",\n".join("  " + json.dumps(_jsonable(asdict(row))) for row in rows)
+    Path(path).write_text(f'{{\n "machine": {json.dumps(machine())},\n "rows": [\n{lines}\n ]\n}}\n')
 
 
 def _jsonable(row: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def plot(rows: Sequence[Row], path: str | os.PathLike[str], mode: str = "out") -
             drawn.sort(key=lambda row: row.size)
             ours = peer.startswith("fastsig")
             (line,) = axis.plot(
-                [row.size for row in drawn], [row.ns for row in drawn], marker="o", markersize=3, color=f"C{k % 10}",
+                [row.size for row in drawn], [row.ns for row in drawn], marker="o", markersize=3, color=_COLOURS[k % len(_COLOURS)],
                 linewidth=2.4 if ours else 1.1, linestyle="-" if drawn[0].mode == mode else "--", zorder=3 if ours else 2,
             )  # fmt: skip
             lines.setdefault(peer, line)
