@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -84,7 +85,7 @@ def _measure(options: argparse.Namespace, ops: list[Op], formats: list[Format], 
     if options.json:
         print(json.dumps({"results": [r.record() for r in results], **found}, indent=1))
     else:
-        Console().print(_table(results))
+        Console(width=None if sys.stdout.isatty() else 120).print(_table(results))
     if options.write:
         records.write(results, found)
         report.write()
@@ -92,13 +93,14 @@ def _measure(options: argparse.Namespace, ops: list[Op], formats: list[Format], 
 
 
 def _table(results: list[Result]) -> Table:
-    table = Table(title="fastsig check: the worst error, in ULP of the exact result")
-    for name in ("operation", "dtype", "backend", "max ULP", "at", "allowed", "not correctly rounded", "of", "seconds"):
-        table.add_column(name, justify="left" if name in ("operation", "dtype", "backend", "at") else "right")
+    measured = ", ".join(dict.fromkeys(r.backend for r in results))
+    table = Table(title=f"fastsig check: the worst error in ULP of the exact result, on {measured}", box=SIMPLE, pad_edge=False)
+    for name in ("operation", "dtype", "max ULP", "at", "allowed", "misrounded", "of", "s"):
+        table.add_column(name, justify="left" if name in ("operation", "dtype", "at") else "right", no_wrap=name != "at")
     for r in results:
         at = ", ".join(FORMATS[r.dtype].text(b).split(" ")[0] for b in r.at)
-        colour = "[red]" if r.failures else ""
-        table.add_row(
-            r.label, r.dtype, r.backend, f"{colour}{r.worst:.4f}", at, str(r.ceiling), f"{r.wrong:,}", f"{r.count:,}", f"{r.seconds:.1f}"
-        )
+        worst = f"{'[red]' if r.failures else ''}{r.worst:.4f}"
+        share = f"{100 * r.wrong / max(r.count, 1):.3g}%" if r.wrong else "0"
+        count = f"2^{r.count.bit_length() - 1}" if r.count & (r.count - 1) == 0 else f"{r.count:,}"
+        table.add_row(r.label, r.dtype, worst, at, str(r.ceiling), share, count, f"{r.seconds:.1f}")
     return table

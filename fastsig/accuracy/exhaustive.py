@@ -1,4 +1,4 @@
-"""Every float32 there is: 2,048 chunks of 2^20 magnitudes, each with both signs, shared among threads."""
+"""Every float32 there is: 2,048 chunks of 2^20 magnitudes, each with both signs (and both targets 0 and 1), shared among threads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import BY_NAME, Op
+from ..ops import Op
 from .engines import Engine
 from .exact import Rounder
-from .formats import FORMATS, Array
+from .formats import FORMATS
 from .properties import merge_ends, scan
-from .reference import pair
+from .reference import hard, pair
 from .state import State
 from .ulp import Tally, tally
 
@@ -28,30 +28,37 @@ BLOCK = 1 << 13
 SAVE_SECONDS = 5.0
 
 
+CASES: dict[int, tuple[tuple[float, ...], ...]] = {1: ((0,), (1,)), 2: ((0, 0.0), (1, 0.0), (0, 1.0), (1, 1.0))}
+"""for each number of inputs, what is computed of a block of magnitudes: the sign, and the target"""
+
+
 def _work(op: Op, ufunc: np.ufunc, index: int, measure: bool) -> dict[str, Any]:
     """One chunk: the worst error, wrong roundings, properties, and a checksum of the output's bits."""
     total = Tally()
     found: dict[str, Any] = {}
-    crc = [0, 0]
+    cases = CASES[op.nin]
+    crc = [0] * len(cases)
     rounder = Rounder(op, F32)
     with np.errstate(all="ignore"):
         for start in range(index * CHUNK, (index + 1) * CHUNK, BLOCK):
             bits = np.arange(start, start + BLOCK, dtype=np.uint32)
             x = (bits.view(np.float32), (bits | np.uint32(F32.sign)).view(np.float32))
-            got = tuple(ufunc(side) for side in x)
-            crc = [zlib.crc32(side, value) for side, value in zip(got, crc)]
+            columns = [(x[int(case[0])], *(np.full(BLOCK, t, np.float32) for t in case[1:])) for case in cases]
+            got = tuple(ufunc(*c) for c in columns)
+            crc = [zlib.crc32(side, value) for side, value in zip(got, crc, strict=True)]
             if not measure:
                 continue
-            for side, want, have in zip(x, pair(op.name, x[0].astype(np.float64)), got):
-                total.merge(tally(want, have, (side,), F32, scale=op.scale_floor or None, rounded=rounder))
+            wants = (pair if op.nin == 1 else hard)(op.name, x[0].astype(np.float64))
+            for column, want, have in zip(columns, wants, got, strict=True):
+                total.merge(tally(want, have, column, F32, scale=op.scale_floor or None, rounded=rounder))
             scan(op.name, x, got, found)
     record: dict[str, Any] = {"crc": crc}
     if measure:
-        record |= {"worst": total.worst, "at": total.at[0], "got": total.got, "wrong": total.wrong, "properties": found}
+        record |= {"worst": total.worst, "at": total.at, "got": total.got, "wrong": total.wrong, "properties": found}
     return record
 
 
-def run(op: Op, engine: Engine, *, measure: bool = True, restart: bool = False, advance: Any = None, order: Array | None = None) -> State:
+def run(op: Op, engine: Engine, *, measure: bool = True, restart: bool = False, advance: Any = None) -> State:
     """Finish every chunk that the state file does not have; ``advance(n)`` hears of n finished chunks. Ctrl-C keeps what is done."""
     state = State(op.name, "float32" if measure else "float32-bits", engine, restart)
     engine.activate()
@@ -92,29 +99,27 @@ def summary(op: Op, state: State) -> tuple[Tally, dict[str, Any]]:
     properties: dict[str, Any] = {}
     for i in sorted(state.chunks):
         c = state.chunks[i]
-        total.merge(Tally(c["worst"], (c["at"],), c["got"], c["wrong"], 2 * CHUNK))
+        total.merge(Tally(c["worst"], tuple(c["at"]), c["got"], c["wrong"], len(CASES[op.nin]) * CHUNK))
         merge_ends(op.name, properties, c["properties"])
     return total, properties
 
 
-def first_difference(op: Op, index: int, one: Engine, other: Engine) -> tuple[int, int, int] | None:
-    """In a chunk whose checksums differ: the bits of the input and of both results."""
+def first_difference(op: Op, index: int, one: Engine, other: Engine) -> str:
+    """In a chunk whose checksums differ: the input and both results, in words."""
     bits = np.arange(index * CHUNK, (index + 1) * CHUNK, dtype=np.uint32)
-    for sign in (0, F32.sign):
-        x = (bits | np.uint32(sign)).view(np.float32)
+    for sign, *target in CASES[op.nin]:
+        x = (bits | np.uint32(F32.sign if sign else 0)).view(np.float32)
         results = []
         for engine in (one, other):
             engine.activate()
-            results.append(F32.bits(engine.ufunc(op.name, F32)(x)))
+            results.append(F32.bits(engine.ufunc(op.name, F32)(x, *(np.full(CHUNK, t, np.float32) for t in target))))
         different = np.flatnonzero(results[0] != results[1])
         if len(different):
             i = int(different[0])
-            return int(x.view(np.uint32)[i]), int(results[0][i]), int(results[1][i])
-    return None
+            given = ", ".join([F32.text(int(F32.bits(x[i : i + 1])[0])), *map(str, target)])
+            return f"first at {given}: {F32.text(int(results[1][i]))} against {F32.text(int(results[0][i]))}"
+    return "but not when computed again"
 
 
 def differing_chunks(measured: State, other: State) -> list[int]:
     return [i for i in sorted(measured.chunks) if measured.chunks[i]["crc"] != other.chunks.get(i, {}).get("crc")]
-
-
-__all__ = ["BY_NAME", "CHUNKS", "differing_chunks", "first_difference", "run", "summary"]

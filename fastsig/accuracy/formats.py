@@ -55,7 +55,8 @@ class Format:
         return np.ascontiguousarray(values).view(self.integer)
 
     def widened(self, values: Array) -> Array:
-        return values.astype(self.wide)
+        with np.errstate(invalid="ignore"):  # ml_dtypes raises the flag for a NaN
+            return values.astype(self.wide)
 
     def text(self, bits: int) -> str:
         """A number for people and for machines: decimal, C's hexadecimal form, and its bits."""

@@ -62,7 +62,8 @@ def _jax() -> dict[str, Function]:
         return plain(jax.vmap(jax.grad(function)))
 
     return {
-        "sigmoid": plain(nn.sigmoid), "sigmoid_grad": grad(nn.sigmoid), "log_sigmoid": plain(nn.log_sigmoid), "softplus": plain(nn.softplus),
+        "sigmoid": plain(nn.sigmoid), "sigmoid_grad": grad(nn.sigmoid), "log_sigmoid": plain(nn.log_sigmoid),
+        "softplus": plain(nn.softplus),
         "logit": plain(jax.scipy.special.logit), "silu": plain(nn.silu), "silu_grad": grad(nn.silu),
     }  # fmt: skip
 

@@ -10,7 +10,14 @@ from .formats import Array
 
 MONOTONE = {"sigmoid": True, "softplus": False, "log_sigmoid": False, "logit": False}
 """Operations that grow with x in truth; True where the results are promised to as well"""
-RANGE = {"sigmoid": (0.0, 1.0), "sigmoid_grad": (0.0, 0.25), "softplus": (0.0, np.inf), "log_sigmoid": (-np.inf, 0.0)}
+RANGE = {
+    "sigmoid": (0.0, 1.0),
+    "sigmoid_grad": (0.0, 0.25),
+    "softplus": (0.0, np.inf),
+    "log_sigmoid": (-np.inf, 0.0),
+    "bce_with_logits": (0.0, np.inf),
+    "bce": (0.0, np.inf),
+}
 PROMISED = ("range", "symmetry", "nan")
 
 
@@ -28,10 +35,12 @@ def _order(found: dict[str, Any], x: Array, got: Array, side: int) -> None:
     rising = got if side == 0 else got[::-1]
     _note(found, "monotone", np.diff(rising) < 0, x if side == 0 else x[::-1])
     ends = found.setdefault("ends", [[], []])[side]
-    finite = got[~np.isnan(got)]
-    if not len(finite):
-        return
-    first, last = float(finite[0]), float(finite[-1])
+    first, last = float(got[0]), float(got[-1])
+    if np.isnan(first) or np.isnan(last):
+        numbers = got[~np.isnan(got)]
+        if not len(numbers):
+            return
+        first, last = float(numbers[0]), float(numbers[-1])
     if ends:
         wrong = first < ends[1] if side == 0 else first > ends[1]
         found["monotone"]["broken"] += int(wrong)
@@ -40,19 +49,26 @@ def _order(found: dict[str, Any], x: Array, got: Array, side: int) -> None:
     ends[:] = [ends[0] if ends else first, last]
 
 
-def scan(op: str, x: tuple[Array, Array], got: tuple[Array, Array], found: dict[str, Any]) -> None:
-    """Properties on a block of consecutive magnitudes, x[0] positive and x[1] = -x[0]; adds to ``found``."""
-    for side in (0, 1):
+def scan(op: str, x: tuple[Array, Array], got: tuple[Array, ...], found: dict[str, Any]) -> None:
+    """Properties on a block of consecutive magnitudes, x[0] positive and x[1] = -x[0]; adds to ``found``.
+
+    Results come in the order of x, and for two arguments as (x, 0), (-x, 0), (x, 1), (-x, 1).
+    """
+    for i, results in enumerate(got):
+        side = i % 2
         nan_in = np.isnan(x[side])
         if nan_in.any() or "nan" not in found:
-            _note(found, "nan", nan_in & ~np.isnan(got[side]), x[side])
+            _note(found, "nan", nan_in & ~np.isnan(results), x[side])
         if op in RANGE:
             low, high = RANGE[op]
-            _note(found, "range", (got[side] < low) | (got[side] > high), x[side])
+            _note(found, "range", (results < low) | (results > high), x[side])
         if op in MONOTONE:
-            _order(found, x[side], got[side], side)
+            _order(found, x[side], results, side)
     if op == "sigmoid_grad":
         _note(found, "symmetry", (got[0] != got[1]) & ~np.isnan(x[0]), x[0])
+    if op == "bce_with_logits" and len(got) == 4:
+        for side in (0, 1):  # bce(x, 1) == bce(-x, 0)
+            _note(found, "symmetry", (got[2 + side] != got[1 - side]) & ~np.isnan(x[0]), x[side])
 
 
 def merge_ends(op: str, into: dict[str, Any], chunk: dict[str, Any]) -> None:

@@ -73,6 +73,23 @@ def _logit(p: Array) -> Array:
     return np.where(p > 0.5, -y, y)
 
 
+def hard(name: str, a: Array) -> tuple[Array, Array, Array, Array]:
+    """A two-argument operation at (a, 0), (-a, 0), (a, 1) and (-a, 1), for a >= 0 in the wide type."""
+    if name == "bce_with_logits":
+        large, small = pair("softplus", a)
+        return large, small, small, large
+    if name == "bce_with_logits_grad":
+        large, small = pair("sigmoid", a)
+        return large, small, -small, -large
+    p = np.where(a <= 1, a, np.nan)
+    below = np.where(a == 0, a, np.nan)  # -0 is the probability 0
+    if name == "bce":
+        return -np.log1p(-p), -np.log1p(-below), -np.log(p), -np.log(below)
+    if name == "bce_grad":
+        return 1 / (1 - p), 1 / (1 - below), -1 / p, -1 / below
+    raise KeyError(name)
+
+
 def unary(name: str, x: Array) -> Array:
     """The operation at any x of the wide type."""
     upper, lower = pair(name, np.abs(x))
@@ -90,7 +107,7 @@ def binary(name: str, x: Array, t: Array) -> tuple[Array, Any]:
         s = unary("sigmoid", x)
         y = np.where(t == 0, s, np.where(t == 1, -unary("sigmoid", -x), s - t))
         return y, np.where((t == 0) | (t == 1), np.abs(y), np.maximum(s, t))
-    p = np.where((x >= 0) & (x <= 1), x, np.nan)
+    p = np.where((x >= 0) & (x <= 1), np.abs(x), np.nan)  # -0 is the probability 0
     if name == "bce":
         hit = np.where(t == 0, 0 * p, -t * np.log(p))
         miss = np.where(t == 1, 0 * p, -(1 - t) * np.log1p(-p))

@@ -21,7 +21,7 @@ def _results(data: dict[str, Any]) -> list[Result]:
     from ..ops import BY_NAME
 
     order = {name: i for i, name in enumerate(BY_NAME)}
-    results = [Result(**{k: v for k, v in r.items()}) for r in data["results"]]
+    results = [Result(**r) for r in data["results"]]
     return sorted(results, key=lambda r: (order[r.op], r.targets, DTYPES.index(r.dtype)))
 
 
@@ -77,9 +77,9 @@ def document(data: dict[str, Any]) -> str:
         "# Accuracy",
         "<!-- Made by `python -m fastsig check --exhaustive --write` from accuracy.json; do not edit. -->",
         (
-            "The largest error of every operation, in units of the last place (ULP) of the exact result, subnormal results included, where it "
-            "occurs, and how many results are not the correctly rounded ones. The numbers hold for every backend: C in each instruction set and "
-            "Numba give the same bits, which the same command checks."
+            "The largest error of every operation, in units of the last place (ULP) of the exact result, subnormal results included, "
+            "where it occurs, and how many results are not the correctly rounded ones. The numbers hold for every backend: C in each "
+            "instruction set and Numba give the same bits, which the same command checks."
         ),
         _table(["operation", "dtype", "max ULP", "at", "allowed", "not correctly rounded", "of"], rows),
         _notes(),
@@ -123,9 +123,10 @@ def _peers(data: dict[str, Any], results: list[Result]) -> list[str]:
     return [
         "## Beside other libraries",
         (
-            "Measured in the same way on about a million inputs: the worst in the middle (|x| <= 10; for logit p from 0.001 to 0.999) / over all "
-            "finite inputs, tails included. fastsig's number is over all inputs. 2^23 = 8.4e+06 ULP (float32), 2^52 = 4.5e+15 (float64): nothing of the "
-            "result is right, as where 0 came out for a normal number. Derivatives are the libraries' own automatic ones (SciPy: s * (1 - s))."
+            "Measured in the same way on about a million inputs: the worst in the middle (|x| <= 10; for logit p from 0.001 to 0.999), "
+            "and over all finite inputs, tails included. fastsig's number is over all inputs. 2^23 = 8.4e+06 ULP (float32) or 2^52 = "
+            "4.5e+15 (float64) say that nothing of the result is right, as where 0 came out for a normal number. Derivatives are the "
+            "libraries' own automatic ones (SciPy: s * (1 - s))."
         ),
         _table(["operation", "dtype", "fastsig", *names], rows),
     ]

@@ -23,8 +23,8 @@ class Result:
     worst: float
     at: list[int]
     got: int
-    wrong: int
-    count: int
+    wrong: int = 0
+    count: int = 0
     seconds: float = 0.0
     formulas: str = ""
     failures: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Result:
 
     @property
     def label(self) -> str:
-        return self.op + {"": "", "hard": ", t in {0, 1}", "soft": ", soft t"}[self.targets]
+        return self.op + {"": "", "hard": ", t = 0, 1", "soft": ", soft t"}[self.targets]
 
     @property
     def key(self) -> tuple[str, str, str]:

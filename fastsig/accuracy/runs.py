@@ -52,8 +52,8 @@ class Plan:
         serving = [e for e in self.engines if e.serves(fmt)]
         if not serving:
             return
-        everything = self.exhaustive and fmt.name == "float32" and op.nin == 1
-        first = self._exhaustive(op, serving, bar) if everything else self._sampled(op, fmt, kind, serving, bar)
+        everything = self.exhaustive and fmt.name == "float32" and kind != "soft"
+        first = self._exhaustive(op, kind, serving, bar) if everything else self._sampled(op, fmt, kind, serving, bar)
         first.formulas = formula_hash()
         others = serving if self.named else [e for e in room.every() if e.serves(fmt)]
         first.failures += sampled.same_bits(op, fmt, kind, others, 0.25 if everything else 0.5)
@@ -67,14 +67,13 @@ class Plan:
         bar.remove_task(task)
         return result
 
-    def _exhaustive(self, op: Op, serving: list[Engine], bar: Progress) -> Result:
+    def _exhaustive(self, op: Op, kind: str, serving: list[Engine], bar: Progress) -> Result:
         """Measure the first backend; of the others, compare checksums of the outputs of each chunk."""
         fmt = exhaustive.F32
         measured, seconds = self._pass(op, serving[0], bar, measure=True)
         total, properties = exhaustive.summary(op, measured)
-        result = Result(
-            op.name, fmt.name, "", serving[0].name, "exhaustive", total.worst, list(total.at), total.got, total.wrong, total.count, seconds
-        )  # fmt: skip
+        result = Result(op.name, fmt.name, kind, serving[0].name, "exhaustive", total.worst, list(total.at), total.got)
+        result.wrong, result.count, result.seconds = total.wrong, total.count, seconds
         sampled.judge(op, fmt, result)
         result.failures += sampled.describe(op.name, fmt, properties)
         result.notes += [f"{name}: {p['broken']} broken" for name, p in properties.items() if name != "_ends"]
@@ -82,9 +81,8 @@ class Plan:
             state, _ = self._pass(op, other, bar, measure=False)
             different = exhaustive.differing_chunks(measured, state)
             if different:
-                at = exhaustive.first_difference(op, different[0], serving[0], other)
-                where = f", first at {fmt.text(at[0])}: {fmt.text(at[2])} against {fmt.text(at[1])}" if at else ""
-                result.failures.append(f"{other.name} differs from {serving[0].name} in {len(different)} chunks{where}")
+                where = exhaustive.first_difference(op, different[0], serving[0], other)
+                result.failures.append(f"{other.name} differs from {serving[0].name} in {len(different)} chunks, {where}")
             result.notes.append(f"all 2^32 results have the same bits on {other.name}" if not different else f"differs on {other.name}")
         serving[0].activate()
         return result

@@ -72,8 +72,7 @@ def measure(op: Op, fmt: Format, kind: str, engine: Engine, scale: float = 1.0) 
     off = _verify(op, fmt, columns)
     if not off <= REFERENCE_ERROR[fmt.name]:
         result.failures.append(f"the reference itself is off by {off:.3g} ULP from mpmath: its numbers mean nothing")
-    if op.nin == 1:
-        _properties(op, fmt, ufunc, result)
+    _properties(op, fmt, ufunc, result)
     judge(op, fmt, result)
     result.seconds = time.perf_counter() - began
     return result
@@ -107,9 +106,10 @@ def precise(op: Op, fmt: Format, at: tuple[int, ...], got: int, kind: str = "") 
 
 def _verify(op: Op, fmt: Format, columns: tuple[Array, ...]) -> float:
     random = np.random.default_rng(1)
-    finite = np.isfinite(columns[0].astype(np.float64))
+    x = fmt.widened(columns[0])
+    finite = np.isfinite(x)
     if op.domain == "unit":
-        finite &= (columns[0] > 0) & (columns[0] < 1)
+        finite &= (x > 0) & (x < 1)
     chosen = random.choice(np.flatnonzero(finite), VERIFIED // (2 if fmt.width == 64 else 1))
     return exact.verify(op, fmt, tuple(c[chosen] for c in columns))
 
@@ -118,7 +118,7 @@ def _zeros(result: Result, fmt: Format, y: Array, got: Array, part: tuple[Array,
     """In the 16-bit formats correctly rounded means the bits, so the sign of a zero too."""
     if fmt.width != 16 or len(part) > 1:
         return
-    have = got.astype(np.float64)
+    have = fmt.widened(got)
     bad = (have == 0) & (np.signbit(have) != np.signbit(y))
     if bad.any():
         i = int(np.argmax(bad))
@@ -135,7 +135,8 @@ def _properties(op: Op, fmt: Format, ufunc: np.ufunc, result: Result) -> None:
         x = (fmt.values(bits), fmt.values(bits | fmt.integer.type(fmt.sign)))
         with np.errstate(all="ignore"):
             block: dict[str, Any] = {}
-            properties.scan(op.name, x, (ufunc(x[0]), ufunc(x[1])), block)
+            targets = [()] if op.nin == 1 else [(np.zeros(len(bits), fmt.dtype),), (np.ones(len(bits), fmt.dtype),)]
+            properties.scan(op.name, x, tuple(ufunc(side, *t) for t in targets for side in x), block)
         for name, entry in block.items():
             if name != "ends":
                 total = found.setdefault(name, {"broken": 0})
@@ -175,7 +176,7 @@ def judge(op: Op, fmt: Format, result: Result) -> None:
 
 def where(op: Op, fmt: Format, result: Result) -> str:
     args = tuple(float(fmt.values(np.array([b]))[0]) for b in result.at)
-    at = ", ".join(f"{name} = {fmt.text(b)}" for name, b in zip(op.inputs, result.at))
+    at = ", ".join(f"{name} = {fmt.text(b)}" for name, b in zip(op.inputs, result.at, strict=True))
     return f"at {at} exact {exact.text(op, fmt, args)}, came out {fmt.text(result.got)}"
 
 

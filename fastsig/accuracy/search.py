@@ -65,7 +65,8 @@ def run(ops: list[Op], engine: Engine, seconds: float, console: Console) -> dict
         x, _ = climb(op, fmt, engine, seconds)
         few = x[:64]
         got = fmt.bits(compute(engine.ufunc(op.name, fmt), few))
-        exactly = sorted(((sampled.precise(op, fmt, (int(b),), int(g)), int(b)) for b, g in zip(fmt.bits(few), got)), reverse=True)
+        at = [int(b) for b in fmt.bits(few)]
+        exactly = sorted(((sampled.precise(op, fmt, (b,), int(g)), b) for b, g in zip(at, got, strict=True)), reverse=True)
         found[op.name] = {"float64": [b for _, b in exactly[:8]]}
         console.print(f"{op.name}: {exactly[0][0]:.4f} ULP at {fmt.text(exactly[0][1])} after {seconds:g} s of climbing", highlight=False)
     return found

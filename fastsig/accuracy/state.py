@@ -42,10 +42,10 @@ def cache_directory() -> Path:
 
 
 class State:
-    """Finished chunks of one run: chunk number -> record."""
+    """Finished chunks of one run: chunk number -> record. The number before the file's name is that of the record's layout."""
 
     def __init__(self, op: str, dtype: str, engine: Engine, restart: bool) -> None:
-        name = f"{op}-{dtype}-{engine.name.replace(':', '-')}-{build_hash(engine)}.json"
+        name = f"2-{op}-{dtype}-{engine.name.replace(':', '-')}-{build_hash(engine)}.json"
         self.path = cache_directory() / name
         self.chunks: dict[int, Any] = {}
         if restart:
