@@ -47,7 +47,7 @@ FORMULA uint16_t bf16_of_float(float v) {
     return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? quiet : near);
 }
 
-/* the same for n halves, n a multiple of 16, with the conversion instructions where there are any */
+/* the same for n halves, n a multiple of 32, with the conversion instructions where there are any */
 FORMULA void widen_f16(float *to, const uint16_t *from, size_t n) {
 #if defined(__AVX512F__)
     for (size_t i = 0; i < n; i += 16) _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(from + i))));
@@ -58,11 +58,18 @@ FORMULA void widen_f16(float *to, const uint16_t *from, size_t n) {
 #endif
 }
 
+/* one store a line: a wider load would wait for two narrower stores */
 FORMULA void narrow_f16(uint16_t *to, const float *from, size_t n) {
 #if defined(__AVX512F__)
-    for (size_t i = 0; i < n; i += 16) _mm256_storeu_si256((void *)(to + i), _mm512_cvtps_ph(_mm512_loadu_ps(from + i), 0));
+    for (size_t i = 0; i < n; i += 32) {
+        __m256i low = _mm512_cvtps_ph(_mm512_loadu_ps(from + i), 0), high = _mm512_cvtps_ph(_mm512_loadu_ps(from + i + 16), 0);
+        _mm512_storeu_si512((void *)(to + i), _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+    }
 #elif defined(__F16C__)
-    for (size_t i = 0; i < n; i += 8) _mm_storeu_si128((void *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), 0));
+    for (size_t i = 0; i < n; i += 16) {
+        __m128i low = _mm256_cvtps_ph(_mm256_loadu_ps(from + i), 0), high = _mm256_cvtps_ph(_mm256_loadu_ps(from + i + 8), 0);
+        _mm256_storeu_si256((void *)(to + i), _mm256_set_m128i(high, low));
+    }
 #else
     for (size_t i = 0; i < n; i++) to[i] = f16_of_float(from[i]);
 #endif
