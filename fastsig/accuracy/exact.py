@@ -86,11 +86,15 @@ def error(op: Op, fmt: Format, args: tuple[float, ...], got: float, scale: float
 
 
 def text(op: Op, fmt: Format, args: tuple[float, ...]) -> str:
-    """The exact value in 25 digits."""
-    if not all(np.isfinite(args)):
-        return "the limit"
-    with mpmath.workprec(BITS[fmt.name]):
-        return str(mpmath.nstr(value(op, fmt, args), 25))
+    """The exact value in 25 digits, or the limit at an edge."""
+    for edge, limit in op.edges:
+        if edge == args:
+            return str(limit)
+    try:
+        with mpmath.workprec(BITS[fmt.name]):
+            return str(mpmath.nstr(value(op, fmt, args), 25))
+    except (ZeroDivisionError, ValueError, TypeError):
+        return "undefined"
 
 
 def verify(op: Op, fmt: Format, columns: tuple[Array, ...]) -> float:
