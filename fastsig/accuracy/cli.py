@@ -72,12 +72,14 @@ def _measure(options: argparse.Namespace, ops: list[Op], formats: list[Format], 
     plan = runs.Plan(ops, formats, chosen, options.exhaustive, options.restart, named=bool(options.backends))
     for result in plan.run(console):
         results.append(result)
-        for line in result.failures:
-            errors.print(f"[red]FAILED[/] {result.label} {result.dtype} {result.backend}: {line}", highlight=False, soft_wrap=True)
+        _complain(result, 0, errors)
     if options.search:
         from . import search
 
-        found["regressions"] = search.run(ops, chosen[0], options.search, console)
+        before = [len(r.failures) for r in results]
+        found["regressions"] = search.run(ops, chosen[0], options.search, console, results)
+        for r, said in zip(results, before, strict=True):
+            _complain(r, said, errors)
     if options.peers or (options.write and options.exhaustive):
         from . import peers
 
@@ -90,6 +92,12 @@ def _measure(options: argparse.Namespace, ops: list[Op], formats: list[Format], 
         records.write(results, found)
         report.write()
     return 1 if any(r.failures for r in results) else 0
+
+
+def _complain(result: Result, said: int, errors: Console) -> None:
+    """Print the failures that have not been."""
+    for line in result.failures[said:]:
+        errors.print(f"[red]FAILED[/] {result.label} {result.dtype} {result.backend}: {line}", highlight=False, soft_wrap=True)
 
 
 def _table(results: list[Result]) -> Table:

@@ -58,6 +58,15 @@ def write(results: list[Result], found: dict[str, Any]) -> None:
     path().write_text(json.dumps(data, indent=1) + "\n")
 
 
+def worst_known(op: str, dtype: str) -> list[int]:
+    """The bits of the worst inputs on record; none outside a checkout."""
+    try:
+        data = load()
+    except FileNotFoundError:
+        return []
+    return [int(b, 16) for b in data["regressions"].get(op, {}).get(dtype, [])]
+
+
 def _remember(regressions: dict[str, Any], op: str, dtype: str, bits: list[int]) -> None:
     """The newest first; bits are written in hexadecimal."""
     width = 8 if dtype == "float32" else 16

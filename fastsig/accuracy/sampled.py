@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import Op
-from . import exact, inputs, properties
+from . import exact, inputs, properties, records
 from .engines import Engine, run
 from .formats import Array, Format
 from .reference import binary, unary
@@ -38,7 +38,8 @@ def reference(op: Op, fmt: Format, columns: tuple[Array, ...]) -> tuple[Array, A
 def columns_of(op: Op, fmt: Format, kind: str, scale: float) -> tuple[Array, ...]:
     """The inputs of a sampled measure."""
     if op.nin == 1:
-        return (inputs.sample(op, fmt, int(COUNT.get(fmt.name, 0) * scale)),)
+        known = fmt.values(np.array(records.worst_known(op.name, fmt.name), fmt.integer))
+        return (np.concatenate([inputs.sample(op, fmt, int(COUNT.get(fmt.name, 0) * scale)), known]),)
     x = inputs.sample(op, fmt, int(SMALL_COUNT.get(fmt.name, 0) * scale))
     if fmt.width == 16:
         x = np.tile(x, 8)

@@ -13,6 +13,7 @@ from . import inputs, sampled
 from .engines import Engine
 from .engines import run as compute
 from .formats import FORMATS, Array, Format
+from .result import Result
 from .ulp import errors
 
 POPULATION = 2048
@@ -54,8 +55,8 @@ def climb(op: Op, fmt: Format, engine: Engine, seconds: float, seed: int = 0) ->
     return x[order], score[order]
 
 
-def run(ops: list[Op], engine: Engine, seconds: float, console: Console) -> dict[str, Any]:
-    """Worst float64 inputs of the unary operations, as bits; op -> dtype -> bits."""
+def run(ops: list[Op], engine: Engine, seconds: float, console: Console, results: list[Result]) -> dict[str, Any]:
+    """Worst float64 inputs of the unary operations, as bits: op -> dtype -> bits. Results that are not as bad are brought up to date."""
     fmt = FORMATS["float64"]
     found: dict[str, Any] = {}
     engine.activate()
@@ -66,7 +67,12 @@ def run(ops: list[Op], engine: Engine, seconds: float, console: Console) -> dict
         few = x[:64]
         got = fmt.bits(compute(engine.ufunc(op.name, fmt), few))
         at = [int(b) for b in fmt.bits(few)]
-        exactly = sorted(((sampled.precise(op, fmt, (b,), int(g)), b) for b, g in zip(at, got, strict=True)), reverse=True)
-        found[op.name] = {"float64": [b for _, b in exactly[:8]]}
+        exactly = sorted(((sampled.precise(op, fmt, (b,), int(g)), b, int(g)) for b, g in zip(at, got, strict=True)), reverse=True)
+        found[op.name] = {"float64": [b for _, b, _ in exactly[:8]]}
+        worst, where, result = exactly[0]
+        for r in results:
+            if r.key == (op.name, fmt.name, "") and worst > r.worst:
+                r.worst, r.at, r.got = worst, [where], result
+                sampled.judge(op, fmt, r)
         console.print(f"{op.name}: {exactly[0][0]:.4f} ULP at {fmt.text(exactly[0][1])} after {seconds:g} s of climbing", highlight=False)
     return found
