@@ -75,3 +75,32 @@ def test_python_dash_m_loads_no_peer_for_info(need_numba: None) -> None:
     done = run_python("import runpy; sys.argv = ['fastsig', 'info']; runpy.run_module('fastsig', run_name='__main__')")
     assert done.returncode == 0, done.stderr
     assert fs.__version__ in done.stdout
+
+
+@pytest.mark.slow
+def test_numba_kernels_are_compiled_once(tmp_path: Path, need_numba: None) -> None:
+    """A second process finds in the cache what the first has compiled, and the cache does not grow."""
+    code = "import fastsig as fs; print(fs.logit(0.25, backend='numba'))"
+    first = printed(code, NUMBA_CACHE_DIR=str(tmp_path))
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
+    assert len(kept) >= 4, "an index and a kernel for each type"
+    assert printed(code, NUMBA_CACHE_DIR=str(tmp_path)) == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")} == kept
+
+
+@pytest.mark.slow
+def test_kernels_cached_by_several_processes_are_not_mixed_up(tmp_path: Path, need_numba: None) -> None:
+    """Each compiled first in its own process, then all loaded into one; Numba alone would give some of them the same symbols."""
+    names = ("sigmoid", "logit", "bce")
+    call = "print([float(v) for v in dispatch.ufunc_of('numba', {name!r})(*[np.array([0.25, 0.75], d)] * {nin})])"
+    head = "import numpy as np; from fastsig import dispatch"
+    alone, together = [], [head]
+    for name in names:
+        for dtype in ("e", "f", "d"):
+            code = f"d = {dtype!r}; " + call.format(name=name, nin=2 if name == "bce" else 1)
+            together.append(code)
+            if dtype == "e":
+                alone.append(printed(f"{head}\n{code}", NUMBA_CACHE_DIR=str(tmp_path)))
+    got = printed("\n".join(together), NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
+    assert got[::3] == alone
+    assert len(set(got)) == 9

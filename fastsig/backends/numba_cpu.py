@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import cfunc, njit, types
+from numba import njit, types
+from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
 
 from fastsig.formulas import bce, logistic
 from fastsig.ops import BY_NAME, Op
@@ -46,23 +48,38 @@ def _runs(op: Op, dtype: str) -> tuple[Any, Any]:
     load, store = load_store(op.name, dtype)
     if op.nin == 1:
 
-        @njit(error_model="numpy")
         def run(x, y, out, n):  # type: ignore[no-untyped-def]
             for i in range(n):
                 store(out, i, formula(load(x, i)), x)
     else:
 
-        @njit(error_model="numpy")
         def run(x, y, out, n):  # type: ignore[no-untyped-def]
             for i in range(n):
                 store(out, i, formula(load(x, i), load(y, i)), x)
 
-    @njit
     def copy(to, to_step, source, source_step, n):  # type: ignore[no-untyped-def]
         for i in range(n):
             offset(to, i * to_step)[0] = offset(source, i * source_step)[0]
 
-    return run, copy
+    return njit(error_model="numpy")(_named(run, op, dtype)), njit(_named(copy, op, dtype))
+
+
+def _named(function: Any, op: Op, dtype: str) -> Any:
+    """Numba tells functions of one name apart by counting them in each process, so kernels that several processes put into the
+    cache could have one symbol; these have a name each."""
+    function.__qualname__ = function.__name__ = f"{op.name}_{dtype}_{function.__name__}"
+    return function
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]  # Numba has no types
+    """Keyed by what a kernel is made from: Numba's own key hashes the pickled closure, which is another one in each process."""
+
+    def __init__(self, function: Callable[..., Any], stamp: tuple[str, ...]) -> None:
+        super().__init__(function)
+        self._stamp = stamp
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return sig, codegen.magic_tuple(), self._stamp
 
 
 def _loop(op: Op, dtype: str, *, cache: bool) -> Any:
@@ -71,12 +88,9 @@ def _loop(op: Op, dtype: str, *, cache: bool) -> Any:
     storage = _STORAGE[dtype]
     size = storage.bitwidth // 8
     nin = op.nin
-    stamp = (_source_stamp(), op.name, dtype)
-    pointer = types.CPointer(storage)
+    pointer, steps_type = types.CPointer(storage), types.CPointer(types.intp)
 
-    @cfunc(types.void(types.CPointer(pointer), types.CPointer(types.intp), types.CPointer(types.intp), types.voidptr), cache=cache)
     def loop(args, dims, steps, data):  # type: ignore[no-untyped-def]
-        stamp  # noqa: B018  # a closure variable, so part of the cache's key
         n = dims[0]
         flags = save_flags()
         x, y, out = args[0], args[nin - 1], args[nin]
@@ -99,7 +113,12 @@ def _loop(op: Op, dtype: str, *, cache: bool) -> Any:
                 copy(offset(out, start * out_step), out_step, out_block, size, take)
         restore_flags(flags)
 
-    return loop
+    _named(loop, op, dtype)
+    compiled = CFunc(loop, ((types.CPointer(pointer), steps_type, steps_type, types.voidptr), types.void), locals={}, options={})
+    if cache:
+        compiled._cache = _Cache(loop, (_source_stamp(), op.name, dtype))
+    compiled.compile()
+    return compiled
 
 
 def _compile(op: Op, dtype: str) -> Any:
