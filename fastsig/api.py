@@ -1,6 +1,7 @@
 """The elementwise functions: ufuncs with a choice of backend and threads. Everything but their documentation is ``dispatch``."""
 
-# fmt: off  (one-argument-a-line signatures would double this file)
+# One argument a line would double this file.
+# fmt: off
 from __future__ import annotations
 
 from typing import Any
@@ -9,17 +10,8 @@ from .dispatch import elementwise, install_entries
 
 
 def sigmoid(
-    x: Any,
-    /,
-    out: Any = None,
-    *,
-    where: Any = True,
-    dtype: Any = None,
-    casting: str = "same_kind",
-    order: str = "K",
-    subok: bool = True,
-    backend: str | None = None,
-    threads: int | None = None,
+    x: Any, /, out: Any = None, *, where: Any = True, dtype: Any = None, casting: str = "same_kind", order: str = "K",
+    subok: bool = True, backend: str | None = None, threads: int | None = None,
 ) -> Any:
     """The logistic function, ``1 / (1 + exp(-x))``.
 
@@ -59,17 +51,8 @@ def sigmoid(
 
 
 def sigmoid_grad(
-    x: Any,
-    /,
-    out: Any = None,
-    *,
-    where: Any = True,
-    dtype: Any = None,
-    casting: str = "same_kind",
-    order: str = "K",
-    subok: bool = True,
-    backend: str | None = None,
-    threads: int | None = None,
+    x: Any, /, out: Any = None, *, where: Any = True, dtype: Any = None, casting: str = "same_kind", order: str = "K",
+    subok: bool = True, backend: str | None = None, threads: int | None = None,
 ) -> Any:
     """The derivative of the logistic function, computed from x: ``sigmoid(x) * sigmoid(-x)``.
 
@@ -109,17 +92,8 @@ def sigmoid_grad(
 
 
 def log_sigmoid(
-    x: Any,
-    /,
-    out: Any = None,
-    *,
-    where: Any = True,
-    dtype: Any = None,
-    casting: str = "same_kind",
-    order: str = "K",
-    subok: bool = True,
-    backend: str | None = None,
-    threads: int | None = None,
+    x: Any, /, out: Any = None, *, where: Any = True, dtype: Any = None, casting: str = "same_kind", order: str = "K",
+    subok: bool = True, backend: str | None = None, threads: int | None = None,
 ) -> Any:
     """The logarithm of the logistic function: ``log(sigmoid(x)) = -log(1 + exp(-x))``.
 
@@ -158,17 +132,8 @@ def log_sigmoid(
 
 
 def softplus(
-    x: Any,
-    /,
-    out: Any = None,
-    *,
-    where: Any = True,
-    dtype: Any = None,
-    casting: str = "same_kind",
-    order: str = "K",
-    subok: bool = True,
-    backend: str | None = None,
-    threads: int | None = None,
+    x: Any, /, out: Any = None, *, where: Any = True, dtype: Any = None, casting: str = "same_kind", order: str = "K",
+    subok: bool = True, backend: str | None = None, threads: int | None = None,
 ) -> Any:
     """The softplus, a smooth maximum of x and 0: ``log(1 + exp(x))``.
 
@@ -207,17 +172,8 @@ def softplus(
 
 
 def logit(
-    p: Any,
-    /,
-    out: Any = None,
-    *,
-    where: Any = True,
-    dtype: Any = None,
-    casting: str = "same_kind",
-    order: str = "K",
-    subok: bool = True,
-    backend: str | None = None,
-    threads: int | None = None,
+    p: Any, /, out: Any = None, *, where: Any = True, dtype: Any = None, casting: str = "same_kind", order: str = "K",
+    subok: bool = True, backend: str | None = None, threads: int | None = None,
 ) -> Any:
     """The log-odds, inverse of the logistic function: ``log(p / (1 - p))``.
 
@@ -257,17 +213,8 @@ def logit(
 
 
 def silu(
-    x: Any,
-    /,
-    out: Any = None,
-    *,
-    where: Any = True,
-    dtype: Any = None,
-    casting: str = "same_kind",
-    order: str = "K",
-    subok: bool = True,
-    backend: str | None = None,
-    threads: int | None = None,
+    x: Any, /, out: Any = None, *, where: Any = True, dtype: Any = None, casting: str = "same_kind", order: str = "K",
+    subok: bool = True, backend: str | None = None, threads: int | None = None,
 ) -> Any:
     """The sigmoid linear unit (swish): ``x * sigmoid(x)``.
 
@@ -307,17 +254,8 @@ def silu(
 
 
 def silu_grad(
-    x: Any,
-    /,
-    out: Any = None,
-    *,
-    where: Any = True,
-    dtype: Any = None,
-    casting: str = "same_kind",
-    order: str = "K",
-    subok: bool = True,
-    backend: str | None = None,
-    threads: int | None = None,
+    x: Any, /, out: Any = None, *, where: Any = True, dtype: Any = None, casting: str = "same_kind", order: str = "K",
+    subok: bool = True, backend: str | None = None, threads: int | None = None,
 ) -> Any:
     """The derivative of the sigmoid linear unit, computed from x: ``sigmoid(x) * (1 + x * sigmoid(-x))``.
 
