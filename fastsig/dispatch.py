@@ -125,13 +125,23 @@ def set_num_threads(n: int | None) -> None:
         n is not a positive whole number.
     """
     global _num_threads
-    _num_threads = None if n is None else _checked_threads(n)
+    _num_threads = None if n is None else checked_threads(n)
 
 
-def _checked_threads(n: Any) -> int:
+def checked_threads(n: Any) -> int:
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"threads={n!r} must be a positive whole number, or None for the default of {get_num_threads()}")
     return int(n)
+
+
+def host_backend() -> str:
+    """The backend for host arrays where nobody named one."""
+    return "c" if _c is not None else "numba"
+
+
+def stream_bytes() -> int:
+    """Outputs of at least this many bytes are written past the caches by the C backend."""
+    return _c.stream_bytes() if _c is not None else 1 << 62
 
 
 def ufunc_of(backend: str, name: str) -> np.ufunc:
@@ -185,7 +195,7 @@ def elementwise(
 
 def _general(name: str, x: Any, out: Any, options: dict[str, Any], plain: bool, backend: str | None, threads: int | None) -> Any:
     chosen = named(backend)
-    limit = get_num_threads() if threads is None else _checked_threads(threads)
+    limit = get_num_threads() if threads is None else checked_threads(threads)
     device = arrays.common_device(x=x, out=out, where=options["where"])
     if device != "cpu" or chosen == "cuda":
         raise RuntimeError(refusals.no_device(name, x, device, backends()["cuda"]))
@@ -236,7 +246,7 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
         raise ValueError("explain() needs the array, or the arrays, of the call")
     chosen = named(backend)
     device = arrays.common_device(**{f"operand {i}": x for i, x in enumerate(operands)})
-    limit = get_num_threads() if threads is None else _checked_threads(threads)
+    limit = get_num_threads() if threads is None else checked_threads(threads)
     first = operands[0] if device != "cpu" else np.asanyarray(operands[0])
     if chosen:
         how = Choice(chosen, choose(device, first.size, first.dtype, {chosen}, limit).threads, "it was named")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,3 +54,9 @@ def include_dir() -> Path:
 
 def library_path() -> Path:
     return next(p for p in (_HERE / "lib").iterdir() if p.name.startswith(("libfastsig", "fastsig")))
+
+
+def reduce(plan: np.ndarray[Any, Any], numbers: tuple[float, ...], start: int, stop: int, total: np.ndarray[Any, Any]) -> int:
+    """Elements start to stop of a loss's plan (``fastsig.plans``), block sums added to total; returns what was bad about the input."""
+    words, sums = _ffi.from_buffer("int64_t[]", plan), _ffi.from_buffer("int64_t[]", total)
+    return int(_lib.fastsig_reduce(words, _ffi.new("double[]", numbers), start, stop, sums))

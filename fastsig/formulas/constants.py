@@ -33,6 +33,8 @@ class Constants(NamedTuple):
     """down * 2^up_log2"""
     un_down_up: float
     """1 / down_up"""
+    up: float
+    """2^up_log2"""
     un_up: float
     """2^-up_log2: e^-|x| is kept scaled by 2^up_log2, so that it is a normal number for |x| <= a_max"""
     a_max: float
@@ -53,6 +55,8 @@ class Constants(NamedTuple):
     """log(1 + z) = z p(z) on [0, 1]"""
     atanh: tuple[float, ...]
     """log((1 + s)/(1 - s)) = 2 s + s^3 p(s^2) on |s| <= 0.2015"""
+    greatest: float
+    """the greatest finite number"""
     zero: float = 0.0
     half: float = 0.5
     one: float = 1.0
@@ -70,6 +74,7 @@ F32 = Constants(
     down=2.0**-30,
     down_up=2.0**34,
     un_down_up=2.0**-34,
+    up=2.0**64,
     un_up=2.0**-64,
     a_max=109.0,
     lift=2.0**24,
@@ -90,6 +95,7 @@ F32 = Constants(
     atanh=(
         _hex("0x1.5555b8p-1"), _hex("0x1.992778p-2"), _hex("0x1.373192p-2"),
     ),  # max relative error 2^-28.3
+    greatest=_hex("0x1.fffffep+127"),
 )
 
 F64 = Constants(
@@ -102,6 +108,7 @@ F64 = Constants(
     down=2.0**-64,
     down_up=2.0**64,
     un_down_up=2.0**-64,
+    up=2.0**128,
     un_up=2.0**-128,
     a_max=752.0,
     lift=2.0**53,
@@ -130,4 +137,5 @@ F64 = Constants(
         _hex("0x1.c71bfa7e5b03p-3"), _hex("0x1.7475fc4fe6d4bp-3"), _hex("0x1.383cea9d5e8d5p-3"),
         _hex("0x1.3b67f3e6d548dp-3"),
     ),  # max relative error 2^-55.7
+    greatest=_hex("0x1.fffffffffffffp+1023"),
 )

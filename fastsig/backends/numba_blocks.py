@@ -1,0 +1,367 @@
+"""The blocks of one pass as Numba functions: gather, look, formulas, sum. Twin of ``cext/reduce_real.h`` and ``exact_sum.h``.
+
+Each function is compiled for one real type. Those that load and store through ``load_store`` are kept from being inlined: the
+promise that a loop's loads and stores touch different memory holds within one loop only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastsig.formulas.bce import bce
+from fastsig.formulas.losses import (
+    exp_up, focal_miss, focal_power, focal_share, focal_slope, lesser, scaled, smoothed, weighted, weighted_grad, weighted_hess, weighted_loss,
+)  # fmt: skip
+from fastsig.formulas.prims import absolute, add, bits, mul, select, sub
+from fastsig.plans import BF16, BLOCK, F16, F32, F64, SUM_INF, SUM_NAN, SUM_NEG_INF
+
+from .memory import load_store
+
+REAL = {"f32": types.float32, "f64": types.float64}
+_STORED = {
+    F16: ("f16", types.uint16), BF16: ("bf16", types.uint16), F32: ("f32", types.float32), F64: ("f64", types.float64),
+    4: ("", types.uint8), 5: ("", types.int8), 6: ("", types.uint16), 7: ("", types.int16), 8: ("", types.uint32), 9: ("", types.int32),
+    10: ("", types.uint64), 11: ("", types.int64),
+}  # fmt: skip
+
+
+def pointer_to(element: Any) -> Any:
+    """A pointer to elements of this type, from an address."""
+
+    @intrinsic
+    def pointer(typingctx: Any, address: Any) -> Any:
+        kind = types.CPointer(element)
+
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return builder.inttoptr(values[0], context.get_value_type(kind))
+
+        return kind(types.int64), codegen
+
+    return pointer
+
+
+@intrinsic
+def alone(typingctx: Any) -> Any:
+    """Keeps the function it stands in from being inlined."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+def _load_integer(real: Any) -> Any:
+    @intrinsic
+    def load(typingctx: Any, pointer: Any, i: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            value = builder.load(cgutils.gep(builder, values[0], values[1]))
+            convert = builder.sitofp if pointer.dtype.signed else builder.uitofp
+            return convert(value, context.get_value_type(real))
+
+        return real(pointer, types.intp), codegen
+
+    return load
+
+
+def _convert_one(code: int, real: Any) -> Any:
+    name, stored = _STORED[code]
+    load = load_store(name)[0] if name else _load_integer(real)
+    pointer, size = pointer_to(stored), stored.bitwidth // 8
+    cast = np.float32 if real == types.float32 else np.float64
+
+    @njit(error_model="numpy")
+    def convert(address, stride, to, n):  # type: ignore[no-untyped-def]
+        alone()
+        if stride == size:
+            for i in range(n):
+                to[i] = cast(load(pointer(address), i))
+        else:
+            for i in range(n):
+                to[i] = cast(load(pointer(address + i * stride), 0))
+
+    return convert
+
+
+def gather_of(name: str) -> Any:
+    """gather(plan, at, start, count, to): elements of the source at that word of the plan, as the computing type."""
+    real = REAL[name]
+    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11 = (_convert_one(code, real) for code in range(12))
+
+    @njit(error_model="numpy")
+    def convert(code, address, stride, to, n):  # type: ignore[no-untyped-def]
+        if code == 0:
+            c0(address, stride, to, n)
+        elif code == 1:
+            c1(address, stride, to, n)
+        elif code == 2:
+            c2(address, stride, to, n)
+        elif code == 3:
+            c3(address, stride, to, n)
+        elif code == 4:
+            c4(address, stride, to, n)
+        elif code == 5:
+            c5(address, stride, to, n)
+        elif code == 6:
+            c6(address, stride, to, n)
+        elif code == 7:
+            c7(address, stride, to, n)
+        elif code == 8:
+            c8(address, stride, to, n)
+        elif code == 9:
+            c9(address, stride, to, n)
+        elif code == 10:
+            c10(address, stride, to, n)
+        else:
+            c11(address, stride, to, n)
+
+    pointer, size = pointer_to(real), real.bitwidth // 8
+
+    @njit(error_model="numpy")
+    def gather(plan, at, start, count, to):  # type: ignore[no-untyped-def]
+        data, code, period, ndim = plan[at], plan[at + 1], plan[at + 3], plan[at + 4]
+        first = plan[at + 5]
+        shape, strides = plan[first : first + ndim], plan[first + ndim : first + 2 * ndim]
+        index = np.empty(64, np.int64)
+        last = ndim - 1
+        rest, offset, take = start, 0, min(count, period)
+        for d in range(last, -1, -1):
+            index[d] = rest % shape[d]
+            rest //= shape[d]
+            offset += index[d] * strides[d]
+        done = 0
+        while done < take:
+            run = min(shape[last] - index[last], take - done)
+            convert(code, data + offset, strides[last], pointer(to + done * size), run)
+            done += run
+            index[last] += run
+            offset += run * strides[last]
+            d = last
+            while d > 0 and index[d] == shape[d]:
+                offset += strides[d - 1] - index[d] * strides[d]
+                index[d] = 0
+                index[d - 1] += 1
+                d -= 1
+        values = pointer(to)
+        for i in range(take, count):
+            values[i] = values[i - take]
+
+    return gather
+
+
+def outside_of(name: str) -> Any:
+    """outside(v, n, greatest): whether any is not in [0, greatest]."""
+    load = load_store(name)[0]
+
+    @njit(error_model="numpy")
+    def outside(v, n, greatest):  # type: ignore[no-untyped-def]
+        alone()
+        most, least = bits(greatest), bits(greatest)
+        for i in range(n):
+            u = bits(load(v, i))
+            most, least = max(most, u), min(least, u)
+        if most <= bits(greatest) and least >= 0:
+            return False
+        for i in range(n):
+            value = load(v, i)
+            if not (value >= 0 and value <= greatest):
+                return True
+        return False
+
+    return outside
+
+
+def logits_of(name: str, plain: bool, want_loss: bool, want_grad: bool, want_hess: bool, mean: bool) -> Callable[..., Any]:
+    load, store = load_store(name)
+    one = np.float32(1) if name == "f32" else np.float64(1)
+
+    @njit(error_model="numpy")
+    def logits(x, pos, miss, l, g, h, n, s, s_lo):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            xj, pj = load(x, j), load(pos, j)
+            mj = sub(1, pj) if plain else load(miss, j)
+            both = one if plain else add(pj, mj)
+            z = exp_up(absolute(xj))
+            if want_loss:
+                store(l, j, weighted_loss(xj, z, pj, mj, both))
+            if want_grad:
+                d = weighted_grad(xj, lesser(z), pj, mj, both)
+                store(g, j, scaled(d, s, s_lo) if mean else d)
+            if want_hess:
+                store(h, j, weighted_hess(lesser(z), both))
+
+    result: Callable[..., Any] = logits
+    return result
+
+
+def terms_of(name: str) -> tuple[Any, Any]:
+    """What the two terms weigh, without and with pos_weight."""
+    load, store = load_store(name)
+
+    @njit(error_model="numpy")
+    def terms(t, weight, pos, miss, n, keep, floor):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            w, tj = load(weight, j), load(t, j)
+            store(miss, j, mul(w, smoothed(sub(1, tj), keep, floor)))
+            store(pos, j, mul(w, smoothed(tj, keep, floor)))
+
+    @njit(error_model="numpy")
+    def times(pos, by, n):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            store(pos, j, mul(load(pos, j), load(by, j)))
+
+    return terms, times
+
+
+def masked_of(name: str) -> Any:
+    """A masked element is one of weight 0 at x = t = 0."""
+    load, store = load_store(name)
+
+    @njit(error_model="numpy")
+    def masked(mask, source, to, n):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            store(to, j, select(load(mask, j) != 0, load(source, j), 0))
+
+    return masked
+
+
+def probabilities_of(name: str) -> Any:
+    load, store = load_store(name)
+
+    @njit(error_model="numpy")
+    def probabilities(p, t, weight, l, n):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            store(l, j, weighted(bce(load(p, j), load(t, j)), load(weight, j)))
+
+    return probabilities
+
+
+def focal_of(name: str) -> Any:
+    load, store = load_store(name)
+
+    @njit(error_model="numpy")
+    def start(x, t, weight, m, l, g, n, alpha, beta, gamma):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            xj, tj = load(x, j), load(t, j)
+            z = exp_up(absolute(xj))
+            w = lesser(z)
+            loss = weighted_loss(xj, z, tj, sub(1, tj), 1)
+            share = mul(load(weight, j), focal_share(tj, alpha, beta))
+            mj = focal_miss(xj, w, tj)
+            store(m, j, mj)
+            store(g, j, mul(share, focal_slope(xj, w, tj, mj, loss, gamma)))
+            store(l, j, weighted(loss, share))
+
+    @njit(error_model="numpy")
+    def fraction(x, t, m, l, g, n, f):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            power = focal_power(load(x, j), exp_up(absolute(load(x, j))), load(t, j), load(m, j), f)
+            store(g, j, mul(load(g, j), power))
+            store(l, j, weighted(load(l, j), power))
+
+    @njit(error_model="numpy")
+    def multiply(m, l, g, n):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            store(g, j, mul(load(g, j), load(m, j)))
+            store(l, j, weighted(load(l, j), load(m, j)))
+
+    @njit(error_model="numpy")
+    def scale(g, n, s, s_lo):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            store(g, j, scaled(load(g, j), s, s_lo))
+
+    @njit(error_model="numpy")
+    def focal(x, t, weight, m, l, g, n, k):  # type: ignore[no-untyped-def]
+        start(x, t, weight, m, l, g, n, k[4], k[5], k[6])
+        if k[7] > 0:
+            fraction(x, t, m, l, g, n, k[7])
+        for _ in range(int(k[8])):
+            multiply(m, l, g, n)
+        if k[2] != 1:
+            scale(g, n, k[2], k[3])
+
+    return focal
+
+
+@njit(error_model="numpy")
+def exact_add(total, v):  # type: ignore[no-untyped-def]
+    """The double v onto the digits of ``cext/exact_sum.h``."""
+    u = bits(v)
+    e = (u >> 52) & 0x7FF
+    m = u & 0xFFFFFFFFFFFFF
+    if e == 0x7FF:
+        total[SUM_NAN if m else SUM_NEG_INF if u < 0 else SUM_INF] += 1
+        return
+    if e:
+        m |= 1 << 52
+    at = e - 1 if e else 0
+    digit, shift = at >> 5, at & 31
+    low, high = (m & 0xFFFFFFFF) << shift, (m >> 32) << shift
+    sign = -1 if u < 0 else 1
+    total[digit] += sign * (low & 0xFFFFFFFF)
+    total[digit + 1] += sign * ((low >> 32) + (high & 0xFFFFFFFF))
+    total[digit + 2] += sign * (high >> 32)
+
+
+def block_sum_of(name: str) -> Any:
+    """block_sum(v, h, e): the sum of 1,024 elements by halving, and of its rounding errors where the type is float64."""
+    load, store = load_store("f64")
+    half_block = BLOCK // 2
+
+    @njit(error_model="numpy")
+    def widen(v, h):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(half_block):
+            h[j] = np.float64(v[j]) + np.float64(v[j + half_block])
+
+    @njit(error_model="numpy")
+    def fold(h, half):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(half):
+            store(h, j, add(load(h, j), load(h, j + half)))
+
+    @njit(error_model="numpy")
+    def fold_with_errors(v, h, e, half, first):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(half):
+            a, b = load(v, j), load(v, j + half)
+            s = add(a, b)
+            t = sub(s, a)
+            error = add(sub(a, sub(s, t)), sub(b, t))
+            store(e, j, select(first, error, add(error, add(load(e, j), load(e, j + half)))))
+            store(h, j, s)
+
+    @njit(error_model="numpy")
+    def block_sum_f32(v, h, e):  # type: ignore[no-untyped-def]
+        widen(v, h)
+        half = half_block // 2
+        while half:
+            fold(h, half)
+            half //= 2
+        return h[0], 0.0
+
+    @njit(error_model="numpy")
+    def block_sum_f64(v, h, e):  # type: ignore[no-untyped-def]
+        fold_with_errors(v, h, e, half_block, True)
+        half = half_block // 2
+        while half:
+            fold_with_errors(h, h, e, half, False)
+            half //= 2
+        return h[0], e[0]
+
+    return block_sum_f32 if name == "f32" else block_sum_f64
