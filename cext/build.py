@@ -25,6 +25,7 @@ CDEF = """
     void fastsig_set_stream_bytes(size_t bytes);
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(void *namespace, int type_number);
+    int fastsig_install_quick(void *namespace);
     int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum);
 """
 SOURCE = """
@@ -32,6 +33,7 @@ SOURCE = """
     #include "reduce.h"
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(void *namespace, int type_number);
+    int fastsig_install_quick(void *namespace);
 """
 
 

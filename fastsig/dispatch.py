@@ -174,6 +174,12 @@ def host_ufunc(name: str) -> np.ufunc:
     return ufunc
 
 
+quick_loss: Any = None
+"""The C library's short way for the commonest losses (``cext/quick.c``), where calls that name no backend go to it."""
+if _c is not None and not os.environ.get("FASTSIG_BACKEND"):
+    quick_loss = _c.QUICK["quick"]
+
+
 def elementwise(
     name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
 ) -> Any:

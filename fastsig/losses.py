@@ -1,12 +1,12 @@
-"""Binary cross-entropy and focal loss, with weights, masks and reductions: one pass over the data, and sums that are exact."""
+"""Binary cross-entropy, with weights, masks and reductions: one pass over the data, and sums that are exact."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from . import passes
-from .plans import FOCAL, LOGITS, PROBABILITIES, Numbers
-from .reductions import focal, full_logits, looks_of, smoothing, value, value_and_grad
+from .plans import LOGITS, PROBABILITIES, Numbers
+from .reductions import full_logits, looks_of, plain, quick, smoothing, value, value_and_grad
 
 
 def bce_with_logits(
@@ -77,6 +77,10 @@ def bce_with_logits(
 
     Source: fastsig/formulas/losses.py.
     """
+    if plain(weight, pos_weight, label_smoothing, mask, backend, threads) and out is None:
+        result = quick(logits, targets, reduction, check, grad=False)
+        if result is not NotImplemented:
+            return result
     ops = passes.operands("bce_with_logits", "logits", logits, targets, weight, pos_weight, mask)
     numbers = smoothing(ops, label_smoothing)
     return value(ops, LOGITS, numbers, reduction, check, out, backend, threads)
@@ -172,6 +176,10 @@ def bce_with_logits_value_and_grad(
 
     Source: fastsig/formulas/losses.py.
     """
+    if plain(weight, pos_weight, label_smoothing, mask, backend, threads) and out is None and grad_out is None:
+        result = quick(logits, targets, reduction, check, grad=True)
+        if result is not NotImplemented:
+            return result  # type: ignore[no-any-return]
     ops = passes.operands("bce_with_logits_value_and_grad", "logits", logits, targets, weight, pos_weight, mask)
     numbers = smoothing(ops, label_smoothing)
     return value_and_grad(ops, LOGITS, numbers, reduction, check, out, grad_out, backend, threads)
@@ -218,6 +226,10 @@ def bce_with_logits_grad_hess(
 
     Source: fastsig/formulas/losses.py.
     """
+    if plain(weight, pos_weight, label_smoothing, mask, backend, threads) and grad_out is None and hess_out is None:
+        result = quick(logits, targets, "grad_hess", check, grad=True)
+        if result is not NotImplemented:
+            return result  # type: ignore[no-any-return]
     ops = passes.operands("bce_with_logits_grad_hess", "logits", logits, targets, weight, pos_weight, mask)
     numbers = smoothing(ops, label_smoothing)
     full_logits(ops)
@@ -226,99 +238,3 @@ def bce_with_logits_grad_hess(
     looks = looks_of(ops, LOGITS, check, (grad_out, hess_out), backend, threads)
     passes.run(ops, LOGITS, numbers, (None, grad.array, hess.array), looks=looks, summed=False, backend=backend, threads=threads)
     return grad.finish(), hess.finish()
-
-
-def sigmoid_focal_loss(
-    logits: Any,
-    targets: Any,
-    *,
-    alpha: float | None = 0.25,
-    gamma: float = 2.0,
-    weight: Any = None,
-    mask: Any = None,
-    reduction: str = "mean",
-    check: bool = True,
-    out: Any = None,
-    backend: str | None = None,
-    threads: int | None = None,
-) -> Any:
-    """Focal loss of logits, reduced.
-
-    ``weight * (alpha * t + (1 - alpha) * (1 - t)) * (1 - p_t)**gamma * bce_with_logits(x, t)``, where
-    ``1 - p_t = sigmoid(x) * (1 - t) + sigmoid(-x) * t``.
-
-    Parameters
-    ----------
-    alpha : float or None
-        In [0, 1]: the share of the positive class. None leaves both classes as they are.
-    gamma : float
-        Not negative; 0 is plain cross-entropy.
-    logits, targets, weight, mask, reduction, check, out, backend, threads
-        As in `bce_with_logits`.
-
-    Returns
-    -------
-    scalar or ndarray
-        Of the logits' dtype. Note that torchvision's function defaults to reduction="none".
-
-    Notes
-    -----
-    Accuracy: each element at most 5 + 2.5 * gamma ULP for a whole gamma; otherwise 2 ULP more for each unit of
-    ``gamma * -log(1 - p_t)``. Sums as in `bce_with_logits`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As in `bce_with_logits`, and ValueError for alpha or gamma out of range.
-
-    Source: fastsig/formulas/losses.py; Lin et al., "Focal Loss for Dense Object Detection", 2017.
-    """
-    ops = passes.operands("sigmoid_focal_loss", "logits", logits, targets, weight, None, mask)
-    return value(ops, FOCAL, focal(ops, alpha, gamma), reduction, check, out, backend, threads)
-
-
-def sigmoid_focal_loss_value_and_grad(
-    logits: Any,
-    targets: Any,
-    *,
-    alpha: float | None = 0.25,
-    gamma: float = 2.0,
-    weight: Any = None,
-    mask: Any = None,
-    reduction: str = "mean",
-    check: bool = True,
-    out: Any = None,
-    grad_out: Any = None,
-    backend: str | None = None,
-    threads: int | None = None,
-) -> tuple[Any, Any]:
-    """Focal loss of logits and its gradient, in one pass.
-
-    Parameters
-    ----------
-    logits, targets, alpha, gamma, weight, mask, reduction, check, out, backend, threads
-        As in `sigmoid_focal_loss`; the logits have the elements' full shape.
-    grad_out : ndarray, optional
-        Takes the gradient; of the logits' shape and dtype. It may be ``logits`` itself.
-
-    Returns
-    -------
-    loss : scalar or ndarray
-        As of `sigmoid_focal_loss`.
-    grad : ndarray
-        The gradient of the reduced loss with respect to the logits; with "none" the elementwise derivative.
-
-    Notes
-    -----
-    Accuracy: with t of 0 or 1 and a whole gamma at most 8 + 2.5 * gamma ULP. With a soft t the derivative has zeros and cancels
-    near them.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As in `sigmoid_focal_loss`.
-
-    Source: fastsig/formulas/losses.py.
-    """
-    ops = passes.operands("sigmoid_focal_loss_value_and_grad", "logits", logits, targets, weight, None, mask)
-    return value_and_grad(ops, FOCAL, focal(ops, alpha, gamma), reduction, check, out, grad_out, backend, threads)

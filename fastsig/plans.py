@@ -6,6 +6,7 @@ addresses, shapes and strides, and a backend gathers one block of 1,024 elements
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -23,11 +24,16 @@ FORMULA_AT, DTYPE_AT, CHECK_AT, SUM_AT, STREAM_AT, SIZE_AT, OUT_AT = range(7)
 F16, BF16, F32, F64 = range(4)
 _TYPES = {"f2": F16, "f4": F32, "f8": F64, "b1": 4, "u1": 4, "i1": 5, "u2": 6, "i2": 7, "u4": 8, "i4": 9, "u8": 10, "i8": 11}
 
+_CODES = {np.dtype(name): code for name, code in _TYPES.items()}
+
 Array = np.ndarray[Any, Any]
 
 
 def type_code(dtype: np.dtype[Any]) -> int | None:
     """The number of an element type, or None for a type that no kernel reads."""
+    code = _CODES.get(dtype)
+    if code is not None:
+        return code
     if dtype.name == "bfloat16":
         return BF16
     return _TYPES.get(dtype.str[1:])
@@ -94,9 +100,11 @@ def reciprocal(divisor: Fraction, double: bool) -> tuple[float, float]:
     if divisor == 0:
         return float("nan"), 0.0
     real = np.float64 if double else np.float32
+    if divisor == 1:
+        return 1.0, 0.0
     exact = 1 / divisor
     head = float(real(float(exact)))
-    return head, float(real(float(exact - Fraction(head)))) if np.isfinite(head) else 0.0
+    return head, float(real(float(exact - Fraction(head)))) if math.isfinite(head) else 0.0
 
 
 def make(

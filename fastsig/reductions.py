@@ -9,11 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from . import passes, plans
+from . import dispatch, passes, plans
 from .exact import UNIT_LOG2, Total
 from .plans import Numbers, reciprocal
 
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
+
+
+_QUICK = {("sum", False): 0, ("mean", False): 1, ("sum", True): 2, ("mean", True): 3, ("grad_hess", True): 4}
+"""What ``cext/quick.c`` calls each of these."""
+
+
+def plain(weight: Any, pos_weight: Any, label_smoothing: float, mask: Any, backend: str | None, threads: int | None) -> bool:
+    """Whether a call has no options, and leaves the choice of the backend to the dispatcher."""
+    return weight is None and pos_weight is None and mask is None and backend is None and threads is None and not label_smoothing
+
+
+def quick(logits: Any, targets: Any, what: str, check: bool, *, grad: bool) -> Any:
+    """The result of a plain call of two small arrays in one step, or NotImplemented; the same bits as by the general way."""
+    code = _QUICK.get((what, grad)) if type(what) is str else None
+    if code is None or dispatch.quick_loss is None:
+        return NotImplemented
+    return dispatch.quick_loss(logits, targets, code, check, dispatch.PARALLEL_BYTES)
 
 
 def smoothing(ops: passes.Operands, label_smoothing: float) -> Numbers:

@@ -17,6 +17,11 @@ if _lib.fastsig_install_ufuncs(_ffi.cast("void *", id(UFUNCS))):
     raise ImportError("fastsig: the C library could not make its ufuncs (NumPy printed why above)")
 
 
+QUICK: dict[str, Any] = {}
+if _lib.fastsig_install_quick(_ffi.cast("void *", id(QUICK))):
+    raise ImportError("fastsig: the C library could not make its functions (Python printed why above)")
+
+
 def register_bfloat16(dtype: np.dtype[np.generic]) -> None:
     """Teach the ufuncs ml_dtypes' bfloat16, whose type number exists only once that package is imported."""
     if _lib.fastsig_register_bfloat16(_ffi.cast("void *", id(UFUNCS)), dtype.num):

@@ -7,6 +7,7 @@ promise that a loop's loads and stores touch different memory holds within one l
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ def _load_integer(real: Any) -> Any:
     return load
 
 
+@cache
 def _convert_one(code: int, real: Any) -> Any:
     name, stored = _STORED[code]
     load = load_store(name)[0] if name else _load_integer(real)
@@ -89,6 +91,7 @@ def _convert_one(code: int, real: Any) -> Any:
     return convert
 
 
+@cache
 def gather_of(name: str) -> Any:
     """gather(plan, at, start, count, to): elements of the source at that word of the plan, as the computing type."""
     real = REAL[name]
@@ -155,6 +158,7 @@ def gather_of(name: str) -> Any:
     return gather
 
 
+@cache
 def outside_of(name: str) -> Any:
     """outside(v, n, greatest): whether any is not in [0, greatest]."""
     load = load_store(name)[0]
@@ -177,6 +181,7 @@ def outside_of(name: str) -> Any:
     return outside
 
 
+@cache
 def logits_of(name: str, plain: bool, want_loss: bool, want_grad: bool, want_hess: bool, mean: bool) -> Callable[..., Any]:
     load, store = load_store(name)
     one = np.float32(1) if name == "f32" else np.float64(1)
@@ -201,6 +206,7 @@ def logits_of(name: str, plain: bool, want_loss: bool, want_grad: bool, want_hes
     return result
 
 
+@cache
 def terms_of(name: str) -> tuple[Any, Any]:
     """What the two terms weigh, without and with pos_weight."""
     load, store = load_store(name)
@@ -222,6 +228,7 @@ def terms_of(name: str) -> tuple[Any, Any]:
     return terms, times
 
 
+@cache
 def masked_of(name: str) -> Any:
     """A masked element is one of weight 0 at x = t = 0."""
     load, store = load_store(name)
@@ -235,6 +242,7 @@ def masked_of(name: str) -> Any:
     return masked
 
 
+@cache
 def probabilities_of(name: str) -> Any:
     load, store = load_store(name)
 
@@ -247,6 +255,7 @@ def probabilities_of(name: str) -> Any:
     return probabilities
 
 
+@cache
 def focal_of(name: str) -> Any:
     load, store = load_store(name)
 
@@ -318,6 +327,7 @@ def exact_add(total, v):  # type: ignore[no-untyped-def]
     total[digit + 2] += sign * (high >> 32)
 
 
+@cache
 def block_sum_of(name: str) -> Any:
     """block_sum(v, h, e): the sum of 1,024 elements by halving, and of its rounding errors where the type is float64."""
     load, store = load_store("f64")
