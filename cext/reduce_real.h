@@ -73,8 +73,8 @@ INLINE void FN(logits)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h
         R mj = plain ? sub(1, pj) : miss[j];
         R both = plain ? (R)1 : add(pj, mj);
         R z = FN(exp_up)(absolute(xj));
-        if (l) l[j] = FN(weighted_loss)(xj, z, pj, mj, both);
-        R w = FN(lesser)(z);
+        if (l) l[j] = plain ? FN(plain_loss)(xj, z, pj, mj) : FN(weighted_loss)(xj, z, pj, mj, both);
+        R w = FN(lesser_up)(z);
         R d = FN(weighted_grad)(xj, w, pj, mj, both);
         if (g) g[j] = mean ? FN(scaled)(d, k.scale, k.scale_lo) : d;
         if (h) h[j] = FN(weighted_hess)(w, both);
@@ -97,8 +97,8 @@ static void FN(focal_block)(const R *x, const R *t, const R *weight, R *l, R *g,
     R m[BLOCK], unused[BLOCK];
     if (!g) g = unused;
     LOOP(n) {
-        R z = FN(exp_up)(absolute(x[j])), w = FN(lesser)(z), tj = t[j];
-        R loss = FN(weighted_loss)(x[j], z, tj, sub(1, tj), 1);
+        R z = FN(exp_up)(absolute(x[j])), w = mul(FN(lesser_up)(z), K(down)), tj = t[j];
+        R loss = FN(plain_loss)(x[j], z, tj, sub(1, tj));
         R share = mul(weight[j], FN(focal_share)(tj, k.alpha, k.beta));
         m[j] = FN(focal_miss)(x[j], w, tj);
         g[j] = mul(share, FN(focal_slope)(x[j], w, tj, m[j], loss, k.gamma));

@@ -26,7 +26,7 @@ class BCEAccumulator:
     >>> for x, t in [([0.5, -1.0], [1, 0]), ([2.0], [1])]:
     ...     _ = total.update(x, t)
     >>> print(round(float(total.result("mean")), 6))
-    0.304755
+    0.304756
     """
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class BCEAccumulator:
             raise ValueError(f"BCEAccumulator.result: reduction={reduction!r}; it is one of {', '.join(map(repr, REDUCTIONS[1:]))}")
         dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
         weight = self._weight if reduction == "weighted_mean" else None
-        return reduced(self._total, reduction, self._count, weight, dtype)
+        return reduced(self._total, reduction, self._count, weight, dtype, 3)
 
     @property
     def count(self) -> int:

@@ -76,14 +76,15 @@ def _reduction(ops: passes.Operands, reduction: str) -> None:
         raise ValueError(f"{ops.name}: reduction={reduction!r} is unknown; it is one of {', '.join(map(repr, REDUCTIONS))}")
 
 
-def reduced(total: Total, reduction: str, count: int, weight: Total | None, dtype: np.dtype[Any]) -> Any:
-    """The exact sum as the reduction says, rounded once; a mean of nothing is NaN with a warning, as NumPy's is."""
+def reduced(total: Total, reduction: str, count: int, weight: Total | None, dtype: np.dtype[Any], frames: int) -> Any:
+    """The exact sum as the reduction says, rounded once; a mean of nothing is NaN with a warning, as NumPy's is, that points so
+    many frames up."""
     if reduction == "sum":
         return total.over(1, dtype)
     nothing = weight.units == 0 and weight.special is None if weight is not None else count == 0
     if nothing:
         what = "no weight" if weight is not None and count else "no elements"
-        warnings.warn(f"{reduction} loss over {what} is NaN", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"{reduction} loss over {what} is NaN", RuntimeWarning, stacklevel=frames)
     return total.over(count, dtype) if weight is None else total.over_total(weight, dtype)
 
 
@@ -116,7 +117,7 @@ def value(
 
 def _stored(ops: passes.Operands, out: Any, total: Total, reduction: str, weight: Total | None) -> Any:
     count = 1 if reduction == "sum" else ops.count()
-    result = reduced(total, reduction, count, weight, ops.dtype if out is None else out.dtype)
+    result = reduced(total, reduction, count, weight, ops.dtype if out is None else out.dtype, 5)
     if out is None:
         return result
     out[...] = result

@@ -17,22 +17,31 @@ static inline R FN(log1p_up)(R z) {
     return mul(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_up));
 }
 
-static inline R FN(lesser)(R z) {
-    return div(z, add(z, K(up)));
+static inline R FN(lesser_up)(R z) {
+    return div(z, fma(z, K(down), K(down_up)));
+}
+
+static inline R FN(plain_loss)(R x, R z, R t, R miss) {
+    R u = select(x >= 0, miss, t);
+    R h = select(u == 0, 0, absolute(x));
+    return fma(h, u, FN(log1p_up)(z));
 }
 
 static inline R FN(weighted_loss)(R x, R z, R pos, R miss, R both) {
     R u = select(x >= 0, miss, pos);
     R h = select(u == 0, 0, absolute(x));
-    return fma(h, u, mul(both, FN(log1p_up)(z)));
+    R l = mul(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_down_up));
+    return fma(h, u, mul(mul(both, l), K(down)));
 }
 
-static inline R FN(weighted_grad)(R x, R w, R pos, R miss, R both) {
-    return select(x >= 0, fma(neg(both), w, miss), fma(both, w, neg(pos)));
+static inline R FN(weighted_grad)(R x, R w_up, R pos, R miss, R both) {
+    R v = mul(both, w_up);
+    return select(x >= 0, fma(neg(v), K(down), miss), fma(v, K(down), neg(pos)));
 }
 
-static inline R FN(weighted_hess)(R w, R both) {
-    return mul(both, fma(neg(w), w, w));
+static inline R FN(weighted_hess)(R w_up, R both) {
+    R v = fma(neg(w_up), mul(w_up, K(down)), w_up);
+    return mul(mul(both, v), K(down));
 }
 
 static inline R FN(weighted)(R v, R w) {

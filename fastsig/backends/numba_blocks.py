@@ -17,9 +17,9 @@ from numba.extending import intrinsic
 
 from fastsig.formulas.bce import bce
 from fastsig.formulas.losses import (
-    exp_up, focal_miss, focal_power, focal_share, focal_slope, lesser, scaled, smoothed, weighted, weighted_grad, weighted_hess, weighted_loss,
+    exp_up, focal_miss, focal_power, focal_share, focal_slope, lesser_up, plain_loss, scaled, smoothed, weighted, weighted_grad, weighted_hess, weighted_loss,
 )  # fmt: skip
-from fastsig.formulas.prims import absolute, add, bits, mul, select, sub
+from fastsig.formulas.prims import absolute, add, bits, constants, mul, select, sub
 from fastsig.plans import BF16, BLOCK, F16, F32, F64, SUM_INF, SUM_NAN, SUM_NEG_INF
 
 from .memory import load_store
@@ -195,12 +195,12 @@ def logits_of(name: str, plain: bool, want_loss: bool, want_grad: bool, want_hes
             both = one if plain else add(pj, mj)
             z = exp_up(absolute(xj))
             if want_loss:
-                store(l, j, weighted_loss(xj, z, pj, mj, both))
+                store(l, j, plain_loss(xj, z, pj, mj) if plain else weighted_loss(xj, z, pj, mj, both))
             if want_grad:
-                d = weighted_grad(xj, lesser(z), pj, mj, both)
+                d = weighted_grad(xj, lesser_up(z), pj, mj, both)
                 store(g, j, scaled(d, s, s_lo) if mean else d)
             if want_hess:
-                store(h, j, weighted_hess(lesser(z), both))
+                store(h, j, weighted_hess(lesser_up(z), both))
 
     result: Callable[..., Any] = logits
     return result
@@ -265,8 +265,8 @@ def focal_of(name: str) -> Any:
         for j in range(n):
             xj, tj = load(x, j), load(t, j)
             z = exp_up(absolute(xj))
-            w = lesser(z)
-            loss = weighted_loss(xj, z, tj, sub(1, tj), 1)
+            w = mul(lesser_up(z), constants(z).down)
+            loss = plain_loss(xj, z, tj, sub(1, tj))
             share = mul(load(weight, j), focal_share(tj, alpha, beta))
             mj = focal_miss(xj, w, tj)
             store(m, j, mj)

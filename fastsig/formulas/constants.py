@@ -33,8 +33,6 @@ class Constants(NamedTuple):
     """down * 2^up_log2"""
     un_down_up: float
     """1 / down_up"""
-    up: float
-    """2^up_log2"""
     un_up: float
     """2^-up_log2: e^-|x| is kept scaled by 2^up_log2, so that it is a normal number for |x| <= a_max"""
     a_max: float
@@ -74,7 +72,6 @@ F32 = Constants(
     down=2.0**-30,
     down_up=2.0**34,
     un_down_up=2.0**-34,
-    up=2.0**64,
     un_up=2.0**-64,
     a_max=109.0,
     lift=2.0**24,
@@ -108,7 +105,6 @@ F64 = Constants(
     down=2.0**-64,
     down_up=2.0**64,
     un_down_up=2.0**-64,
-    up=2.0**128,
     un_up=2.0**-128,
     a_max=752.0,
     lift=2.0**53,

@@ -35,27 +35,40 @@ def log1p_up(z: Real) -> Real:
     return mul(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_up)
 
 
-def lesser(z: Real) -> Real:
-    """w = e^-a / (1 + e^-a), the lesser of sigmoid(x) and sigmoid(-x); the division rounds into the subnormals."""
+def lesser_up(z: Real) -> Real:
+    """w / down with w = e^-a / (1 + e^-a), the lesser of sigmoid(x) and sigmoid(-x): a normal number, to be weighed as one."""
     k = constants(z)
-    return div(z, add(z, k.up))
+    return div(z, fma(z, k.down, k.down_up))
+
+
+def plain_loss(x: Real, z: Real, t: Real, miss: Real) -> Real:
+    """|x| u + log(1 + e^-|x|), u = miss for x >= 0 and t for x < 0, as ``bce.bce_with_logits``; miss = 1-t."""
+    u = select(x >= 0, miss, t)
+    h = select(u == 0, 0, absolute(x))
+    return fma(h, u, log1p_up(z))
 
 
 def weighted_loss(x: Real, z: Real, pos: Real, miss: Real, both: Real) -> Real:
-    """|x| u + both log(1 + e^-|x|), u = miss for x >= 0 and pos for x < 0; both = pos + miss."""
+    """|x| u + both log(1 + e^-|x|), both = pos + miss; the logarithm is weighed before it may become subnormal."""
+    k = constants(x)
     u = select(x >= 0, miss, pos)
     h = select(u == 0, 0, absolute(x))
-    return fma(h, u, mul(both, log1p_up(z)))
+    l = mul(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_down_up)
+    return fma(h, u, mul(mul(both, l), k.down))
 
 
-def weighted_grad(x: Real, w: Real, pos: Real, miss: Real, both: Real) -> Real:
+def weighted_grad(x: Real, w_up: Real, pos: Real, miss: Real, both: Real) -> Real:
     """miss sigmoid(x) - pos sigmoid(-x)."""
-    return select(x >= 0, fma(neg(both), w, miss), fma(both, w, neg(pos)))
+    k = constants(x)
+    v = mul(both, w_up)
+    return select(x >= 0, fma(neg(v), k.down, miss), fma(v, k.down, neg(pos)))
 
 
-def weighted_hess(w: Real, both: Real) -> Real:
+def weighted_hess(w_up: Real, both: Real) -> Real:
     """both sigmoid(x) sigmoid(-x)."""
-    return mul(both, fma(neg(w), w, w))
+    k = constants(w_up)
+    v = fma(neg(w_up), mul(w_up, k.down), w_up)
+    return mul(mul(both, v), k.down)
 
 
 def weighted(v: Real, w: Real) -> Real:
