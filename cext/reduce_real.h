@@ -135,6 +135,22 @@ static void FN(put)(const fastsig_plan *p, int64_t out, int64_t start, int64_t c
     }
 }
 
+static int FN(look)(int64_t check, const R *x, const R *t, const R *weight, const R *pos_weight, size_t n) {
+    int bad = 0;
+    if (check & BAD_TARGET) bad |= FN(outside)(t, n, 1) ? BAD_TARGET : 0;
+    if (check & BAD_PROBABILITY) bad |= FN(outside)(x, n, 1) ? BAD_PROBABILITY : 0;
+    if (check & BAD_WEIGHT) bad |= FN(outside)(weight, n, K(greatest)) ? BAD_WEIGHT : 0;
+    if (check & BAD_POS_WEIGHT) bad |= FN(outside)(pos_weight, n, K(greatest)) ? BAD_POS_WEIGHT : 0;
+    return bad;
+}
+
+/* the next block on its way while this one is computed: the hardware's prefetcher stops at each page */
+static void FN(prefetch)(const fastsig_source *in, int64_t from, int64_t stop) {
+    if (!in->whole || from + BLOCK > stop) return;
+    const char *at = (const char *)((const R *)in->data + from);
+    for (size_t i = 0; i < BLOCK * sizeof(R); i += LINE) __builtin_prefetch(at + i);
+}
+
 static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int64_t start, int64_t stop, int64_t *sum) {
     _Alignas(LINE) R xs[BLOCK], ts[BLOCK], weights[BLOCK], poss[BLOCK], misses[BLOCK], outs[OUT_COUNT][BLOCK];
     const fastsig_source *in = p->in;
@@ -147,6 +163,8 @@ static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int
     for (int64_t at = start; at < stop; at += BLOCK) {
         const int64_t count = stop - at < BLOCK ? stop - at : BLOCK;
         const size_t n = (size_t)count;
+        FN(prefetch)(&in[IN_X], at + BLOCK, stop);
+        FN(prefetch)(&in[IN_TARGET], at + BLOCK, stop);
         const R *x = xs, *t = ts, *weight = weights, *pos_weight = poss;
         if (in[IN_X].type >= 0) x = FN(fetch)(p, &in[IN_X], at, count, xs);
         if (in[IN_TARGET].type >= 0) t = FN(fetch)(p, &in[IN_TARGET], at, count, ts);
@@ -162,10 +180,7 @@ static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int
             }
             x = xs, t = ts, weight = weights;
         }
-        if (p->check & BAD_TARGET) bad |= FN(outside)(t, n, 1) ? BAD_TARGET : 0;
-        if (p->check & BAD_PROBABILITY) bad |= FN(outside)(x, n, 1) ? BAD_PROBABILITY : 0;
-        if (p->check & BAD_WEIGHT) bad |= FN(outside)(weight, n, K(greatest)) ? BAD_WEIGHT : 0;
-        if (p->check & BAD_POS_WEIGHT) bad |= FN(outside)(pos_weight, n, K(greatest)) ? BAD_POS_WEIGHT : 0;
+        if (!plain) bad |= FN(look)(p->check, x, t, weight, pos_weight, n);
         R *to[OUT_COUNT];
         for (int i = 0; i < OUT_COUNT; i++) to[i] = !p->out[i] ? NULL : direct ? (R *)p->out[i] + at : outs[i];
         if (p->sum) to[OUT_LOSS] = outs[OUT_LOSS];
@@ -185,6 +200,7 @@ static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int
         } else if (p->sum) {
             LOOP(n) to[OUT_LOSS][j] = weight[j];
         }
+        if (plain) bad |= FN(look)(p->check, x, t, weight, pos_weight, n); /* now that the block is in the first cache */
         for (int i = 0; i < OUT_COUNT; i++)
             if (p->out[i] && !direct) FN(put)(p, p->out[i], at, count, to[i]);
         if (p->sum) {

@@ -64,7 +64,7 @@ class BCEAccumulator:
         numbers = smoothing(ops, label_smoothing)
         looks = ops.looks(plans.LOGITS, check)
         total = passes.run(ops, plans.LOGITS, numbers, passes.NOTHING, looks=looks, summed=True, backend=backend, threads=threads)
-        count = ops.count()
+        count = ops.counted()
         added = Total(units=count << UNIT_LOG2) if ops.weight is None else passes.total_weight(ops, 0, backend, threads)
         self._total += total
         self._weight += added

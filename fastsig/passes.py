@@ -41,7 +41,7 @@ class Operands(NamedTuple):
     def weight(self) -> Array | None:
         return self.inputs[2]
 
-    def count(self) -> int:
+    def counted(self) -> int:
         """How many elements count: all, or those where the mask is true."""
         mask = self.mask
         if mask is None or self.size == 0:
@@ -158,7 +158,7 @@ def _corrupts(out: Array, array: Array) -> bool:
     if same and out.__array_interface__["data"][0] == array.__array_interface__["data"][0]:
         return False
     try:
-        return bool(np.shares_memory(out, array, max_work=1000))
+        return bool(np.shares_memory(out, array, max_work=1000))  # type: ignore[arg-type]  # NumPy takes any limit; its stubs know two
     except np.exceptions.TooHardError:
         return True
 

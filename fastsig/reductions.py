@@ -116,7 +116,7 @@ def value(
 
 
 def _stored(ops: passes.Operands, out: Any, total: Total, reduction: str, weight: Total | None) -> Any:
-    count = 1 if reduction == "sum" else ops.count()
+    count = 1 if reduction == "sum" else ops.counted()
     result = reduced(total, reduction, count, weight, ops.dtype if out is None else out.dtype, 5)
     if out is None:
         return result
@@ -139,7 +139,7 @@ def value_and_grad(
     weight = None
     if reduction == "weighted_mean" and ops.weight is not None:
         weight = passes.total_weight(ops, looks, backend, threads)
-    count = ops.count() if reduction in ("mean", "weighted_mean") else 1
+    count = ops.counted() if reduction in ("mean", "weighted_mean") else 1
     head, rest = reciprocal(_divisor(reduction, count, weight), ops.code == plans.F64)
     numbers = numbers._replace(scale=head, scale_lo=rest)
     outputs = (None if loss is None else loss.array, grad.array, None)

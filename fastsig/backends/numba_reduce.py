@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ from fastsig import plans
 from fastsig.plans import BLOCK, F16, F64, FOCAL, LOGITS, PROBABILITIES
 
 from . import numba_blocks as blocks
-from .memory import load_store, restore_flags, save_flags
+from . import numba_gather as gathering
+from .memory import restore_flags, save_flags
 from .numba_cpu import _source_stamp
 
 _compiling = threading.Lock()
@@ -22,15 +25,21 @@ _HEAD, _STEP = plans.HEADER, plans.SOURCE
 _BAD = (plans.BAD_TARGET, plans.BAD_PROBABILITY, plans.BAD_WEIGHT, plans.BAD_POS_WEIGHT)
 
 
+def _stamp() -> str:
+    """Over every file that the kernels are made from."""
+    files = [Path(plans.__file__), Path(blocks.__file__), Path(gathering.__file__)]
+    return _source_stamp() + hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
 def _put(dtype: int, name: str) -> Any:
     """put(out, start, v, n): a block's results into an output of half width."""
-    load = load_store(name)[0]
-    store = load_store("f16" if dtype == F16 else "bf16")[1]
-    pointer = blocks.pointer_to(types.uint16)
+    load = gathering.load_store(name)[0]
+    store = gathering.load_store("f16" if dtype == F16 else "bf16")[1]
+    pointer = gathering.pointer_to(types.uint16)
 
     @njit(error_model="numpy")
     def put(out, start, v, n):  # type: ignore[no-untyped-def]
-        blocks.alone()
+        gathering.alone()
         to = pointer(out + start * 2)
         for j in range(n):
             store(to, j, np.float32(load(v, j)))
@@ -40,11 +49,11 @@ def _put(dtype: int, name: str) -> Any:
 
 def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: bool, mean: bool, *, cached: bool) -> Any:
     name = "f64" if dtype == F64 else "f32"
-    real = blocks.REAL[name]
+    real = gathering.REAL[name]
     cast = np.float64 if dtype == F64 else np.float32
     size, narrow = real.bitwidth // 8, dtype < plans.F32
-    pointer, wide = blocks.pointer_to(real), blocks.pointer_to(types.float64)
-    gather, outside, masked = blocks.gather_of(name), blocks.outside_of(name), blocks.masked_of(name)
+    pointer, wide = gathering.pointer_to(real), gathering.pointer_to(types.float64)
+    gather, outside, masked = gathering.gather_of(name), gathering.outside_of(name), blocks.masked_of(name)
     terms, times = blocks.terms_of(name)
     logits = blocks.logits_of(name, plain, loss, grad, hess, mean)
     probabilities, focal = blocks.probabilities_of(name), blocks.focal_of(name)
@@ -52,7 +61,7 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
     one, greatest = cast(1), cast(np.finfo(cast).max)
     is_logits, is_probabilities, is_focal = formula == LOGITS, formula == PROBABILITIES, formula == FOCAL
     bad_target, bad_probability, bad_weight, bad_pos_weight = _BAD
-    stamp = (_source_stamp(), formula, dtype, plain, loss, grad, hess, mean)
+    stamp = (_stamp(), formula, dtype, plain, loss, grad, hess, mean)
 
     @njit(error_model="numpy")
     def fetch(plan, i, start, count, to):  # type: ignore[no-untyped-def]
