@@ -7,6 +7,7 @@ package is not built yet.
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,7 @@ CDEF = """
     int fastsig_register_bfloat16(void *namespace, int type_number);
     int fastsig_install_quick(void *namespace);
     int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum);
+    int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
 """
 SOURCE = """
     #include "fastsig.h"
@@ -34,6 +36,7 @@ SOURCE = """
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(void *namespace, int type_number);
     int fastsig_install_quick(void *namespace);
+    int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
 """
 
 
@@ -52,9 +55,9 @@ def ops_header(ops: ModuleType) -> str:
 
 
 def literal(value: float, mark: str) -> str:
-    if value != value:
+    if math.isnan(value):
         return f'__builtin_nan{mark}("")'
-    return f"__builtin_inf{mark}()" if value == float("inf") else value.hex() + mark
+    return f"__builtin_inf{mark}()" if math.isinf(value) else value.hex() + mark
 
 
 def constants_header(constants: ModuleType) -> str:
@@ -70,10 +73,23 @@ def constants_header(constants: ModuleType) -> str:
     return "\n".join(lines) + "\n"
 
 
+def halves_header(ops: ModuleType, halves: ModuleType) -> str:
+    lines = ["/* Generated from fastsig/formulas/halves.py: FIX(input, result) for each patched half. */"]
+    for op in ops.OPS:
+        for dtype in ("f16", "bf16"):
+            rows = halves.PATCHES.get(op.name, {}).get(dtype, {})
+            lines.append(f"#define PATCHES_{op.name}_{dtype} " + " ".join(f"FIX(0x{a:04X}, 0x{b:04X})" for a, b in rows.items()))
+            limit = halves.JUST_ABOVE_HALF.get(op.name, {}).get(dtype, 0)
+            lines.append(f"#define HALVED_{op.name}_{dtype} " + (f"HALVE(0x{limit:04X})" if limit else ""))
+    return "\n".join(lines) + "\n"
+
+
 def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    (out / "fastsig_ops.h").write_text(ops_header(load(PACKAGE / "ops.py")))
+    ops = load(PACKAGE / "ops.py")
+    (out / "fastsig_ops.h").write_text(ops_header(ops))
     (out / "fastsig_constants.h").write_text(constants_header(load(PACKAGE / "formulas" / "constants.py")))
+    (out / "fastsig_halves.h").write_text(halves_header(ops, load(PACKAGE / "formulas" / "halves.py")))
     ffi = FFI()
     ffi.cdef(CDEF)
     ffi.set_source("fastsig._c", SOURCE)

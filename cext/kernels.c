@@ -3,9 +3,12 @@
 #include <string.h>
 
 #include "fastsig_constants.h"
+#include "fastsig_halves.h"
 #include "library.h"
 #include "memory.h"
 
+/* GCC does not inline a large function with many callers by itself, and a call in the loop keeps it scalar */
+#define FORMULA static inline __attribute__((always_inline))
 #define CAT_(a, b) a##_##b
 #define CAT(a, b) CAT_(a, b)
 #define FN(name) CAT(name, SFX)
@@ -88,26 +91,46 @@ static void drive(const kernel *k, char *const *args, const ptrdiff_t *steps, si
     flags_restore(flags);
 }
 
-/* ---- one operation: whole vectors, then one more over a padded copy of the rest ---- */
-#define CALL_UNARY_f32(op, a, b) ((void)(b), op##_f32(a))
-#define CALL_UNARY_f64(op, a, b) ((void)(b), op##_f64(a))
-#define CALL_UNARY_f16(op, a, b) ((void)(b), f16_of_float(op##_f32(float_of_f16(a))))
-#define CALL_UNARY_bf16(op, a, b) ((void)(b), bf16_of_float(op##_f32(float_of_bf16(a))))
-#define CALL_BINARY_f32(op, a, b) op##_f32(a, b)
-#define CALL_BINARY_f64(op, a, b) op##_f64(a, b)
-#define CALL_BINARY_f16(op, a, b) f16_of_float(op##_f32(float_of_f16(a), float_of_f16(b)))
-#define CALL_BINARY_bf16(op, a, b) bf16_of_float(op##_f32(float_of_bf16(a), float_of_bf16(b)))
+/* ---- one operation: whole lines, then one more over a padded copy of the rest ---- */
+#define CALL_UNARY(op, SFX, a, b) ((void)(b), op##_##SFX(a))
+#define CALL_BINARY(op, SFX, a, b) op##_##SFX(a, b)
 enum { NIN_UNARY = 1, NIN_BINARY = 2 };
 
+/* GCC would unroll a loop over one line before it looks whether the loop can become one vector */
+#define EACH _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
+
+/* line[j] = op(x[j], y[j]) for the W elements of a line */
+#define PLAIN_LINE(op, ARITY, SFX) \
+    EACH for (size_t j = 0; j < W; j++) line[j] = CALL_##ARITY(op, SFX, x[i + j], y[i + j]);
+#define LINE_f32(op, ARITY) PLAIN_LINE(op, ARITY, f32)
+#define LINE_f64(op, ARITY) PLAIN_LINE(op, ARITY, f64)
+
+/* halves: computed in float32 and rounded, but for the few inputs of halves.py */
+#define FIX(input, result) h = from == input ? result : h;
+#define HALVE(limit) h = (from & 0x7fff) < limit ? (uint16_t)((from & 0x8000) | (((from & 0x7fff) + (from < 0x8000)) >> 1)) : h;
+#define HALF_LINE(op, ARITY, SFX)                                                                       \
+    float fx[W], fy[W];                                                                                 \
+    widen_##SFX(fx, x + i, W);                                                                          \
+    if (NIN_##ARITY == 2) widen_##SFX(fy, y + i, W);                                                    \
+    EACH for (size_t j = 0; j < W; j++) fx[j] = CALL_##ARITY(op, f32, fx[j], fy[j]);    \
+    narrow_##SFX(line, fx, W);                                                                          \
+    EACH for (size_t j = 0; j < W; j++) {                                               \
+        const uint16_t from = x[i + j];                                                                 \
+        uint16_t h = line[j];                                                                           \
+        PATCHES_##op##_##SFX HALVED_##op##_##SFX line[j] = ((void)from, h);                             \
+    }
+#define LINE_f16(op, ARITY) HALF_LINE(op, ARITY, f16)
+#define LINE_bf16(op, ARITY) HALF_LINE(op, ARITY, bf16)
+
 #define LOOP(op, ARITY, T, SFX)                                                                             \
-    static inline __attribute__((always_inline)) size_t op##_lines_##SFX(const T *x, const T *y, T *out, size_t n, bool stream) { \
+    FORMULA size_t op##_lines_##SFX(const T *x, const T *y, T *out, size_t n, bool stream) { \
         enum { W = LINE / sizeof(T) };                                                                      \
         size_t i = 0;                                                                                       \
         for (; i + W <= n; i += W) {                                                                        \
             _Alignas(LINE) T line[W];                                                                       \
             if (stream) __builtin_prefetch((const char *)(x + i) + AHEAD);                                  \
             if (stream && NIN_##ARITY == 2) __builtin_prefetch((const char *)(y + i) + AHEAD);              \
-            _Pragma("GCC ivdep") for (size_t j = 0; j < W; j++) line[j] = CALL_##ARITY##_##SFX(op, x[i + j], y[i + j]); \
+            LINE_##SFX(op, ARITY)                                                                           \
             store_line((char *)(out + i), line, stream);                                                    \
         }                                                                                                   \
         return i;                                                                                           \

@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "reduce.h"
 
+#define FORMULA static inline __attribute__((always_inline))
 #define CAT_(a, b) a##_##b
 #define CAT(a, b) CAT_(a, b)
 #define FN(name) CAT(name, SFX)
@@ -18,7 +19,6 @@
 #include "formulas/half.h"
 
 enum { BLOCK = 1024 };
-#define INLINE static inline __attribute__((always_inline))
 #define IVDEP _Pragma("GCC ivdep")
 #define LOOP(n) IVDEP for (size_t j = 0; j < (n); j++)
 

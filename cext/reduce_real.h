@@ -67,7 +67,7 @@ static bool FN(outside)(const R *v, size_t n, R greatest) {
 /* ---- one block of each formula; n elements ---- */
 typedef struct { R keep, floor, scale, scale_lo, alpha, beta, gamma, fraction; int power; } FN(numbers);
 
-INLINE void FN(logits)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, size_t n, FN(numbers) k, bool plain, bool mean) {
+FORMULA void FN(logits)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, size_t n, FN(numbers) k, bool plain, bool mean) {
     LOOP(n) {
         R xj = x[j], pj = pos[j];
         R mj = plain ? sub(1, pj) : miss[j];

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +24,8 @@ except ImportError as error:
     _c = None  # type: ignore[assignment]
     _why_no_c = str(error)
 
-BACKENDS = ("c", "numba", "cuda")
+_FROM_ENVIRONMENT = os.environ.get("FASTSIG_BACKEND") or None
+"""Read once, at import: it decides what the built-in entries of api.py may do."""
 
 PARALLEL_BYTES = 1 << 20
 """Outputs below this are computed by one thread: two first win between 2^18 and 2^19 float32 (benchmarks/NOTES.md, "Threads")."""
@@ -53,6 +56,26 @@ def choose(device: str, size: int, dtype: np.dtype[Any], available: Iterable[str
     raise RuntimeError("neither the C library nor Numba is available")
 
 
+def _c_status() -> str:
+    return "available" if _c is not None else f"the C library was not built for this installation ({_why_no_c})"
+
+
+@functools.cache
+def _numba_status() -> str:
+    try:
+        found = importlib.util.find_spec("numba") is not None
+    except ValueError:  # sys.modules["numba"] is None: somebody blocks it
+        found = False
+    return "available" if found else "numba is not installed (pip install numba)"
+
+
+def _cuda_status() -> str:
+    return "this version of fastsig has no CUDA kernels"
+
+
+_STATUS: dict[str, Callable[[], str]] = {"c": _c_status, "numba": _numba_status, "cuda": _cuda_status}
+
+
 def backends() -> dict[str, str]:
     """Each backend, and "available" or the reason why it is not.
 
@@ -61,23 +84,7 @@ def backends() -> dict[str, str]:
     dict
         Keys "c", "numba" and "cuda".
     """
-    return {"c": _c_status(), "numba": _numba_status(), "cuda": _cuda_status()}
-
-
-def _c_status() -> str:
-    return "available" if _c is not None else f"not built for this installation ({_why_no_c})"
-
-
-def _numba_status() -> str:
-    try:
-        found = importlib.util.find_spec("numba") is not None
-    except ValueError:  # a module that was blocked: sys.modules["numba"] is None
-        found = False
-    return "available" if found else "numba is not installed (pip install numba)"
-
-
-def _cuda_status() -> str:
-    return "this version of fastsig has no CUDA kernels yet"
+    return {name: status() for name, status in _STATUS.items()}
 
 
 def available() -> list[str]:
@@ -88,12 +95,12 @@ def named(backend: str | None) -> str | None:
     """The backend that the caller or FASTSIG_BACKEND named, checked; None where the dispatcher may choose."""
     argument = "backend"
     if backend is None:
-        backend, argument = os.environ.get("FASTSIG_BACKEND") or None, "FASTSIG_BACKEND"
-    if backend is None:
-        return None
-    if backend not in BACKENDS:
-        raise ValueError(f"{argument}={backend!r} is unknown; known backends are {', '.join(map(repr, BACKENDS))}")
-    status = backends()[backend]
+        if _FROM_ENVIRONMENT is None:
+            return None
+        backend, argument = _FROM_ENVIRONMENT, "FASTSIG_BACKEND"
+    if not isinstance(backend, str) or backend not in _STATUS:
+        raise ValueError(f"{argument}={backend!r} is unknown; known backends are {', '.join(map(repr, _STATUS))}")
+    status = _STATUS[backend]()
     if status != "available":
         raise RuntimeError(f"{argument}={backend!r} cannot serve: {status}")
     return backend
@@ -125,13 +132,18 @@ def set_num_threads(n: int | None) -> None:
         n is not a positive whole number.
     """
     global _num_threads
-    _num_threads = None if n is None else checked_threads(n)
+    _num_threads = None if n is None else _checked_threads(n)
 
 
-def checked_threads(n: Any) -> int:
+def _checked_threads(n: Any) -> int:
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"threads={n!r} must be a positive whole number, or None for the default of {get_num_threads()}")
     return int(n)
+
+
+def thread_limit(threads: int | None) -> int:
+    """The most threads that a call with this argument may use."""
+    return get_num_threads() if threads is None else _checked_threads(threads)
 
 
 def host_backend() -> str:
@@ -153,75 +165,80 @@ def ufunc_of(backend: str, name: str) -> np.ufunc:
     return numba_cpu.ufunc(name)
 
 
-_HOST: dict[str, np.ufunc] = {}
-"""The ufuncs of calls that leave the choice to the dispatcher, once made; empty while FASTSIG_BACKEND is set."""
-if _c is not None and not os.environ.get("FASTSIG_BACKEND"):
-    _HOST.update(_c.UFUNCS)
 if _c is None and _numba_status() != "available":
     raise ImportError(f"fastsig needs its C library or Numba, and has neither: {_c_status()}; {_numba_status()}")
 
 
 def host_ufunc(name: str) -> np.ufunc:
-    """The ufunc that serves host arrays where nobody named a backend."""
-    ufunc = _HOST.get(name)
-    if ufunc is None:
-        backend = named(None) or choose("cpu", 0, np.dtype(float), available()).backend
-        if backend == "cuda":
-            raise RuntimeError("FASTSIG_BACKEND='cuda' computes on arrays of an NVIDIA GPU; this is a host array")
-        ufunc = ufunc_of(backend, name)
-        if not os.environ.get("FASTSIG_BACKEND"):
-            _HOST[name] = ufunc
-    return ufunc
+    """The ufunc that serves host arrays where the call names no backend."""
+    backend = named(None) or ("c" if _c is not None else "numba")
+    if backend == "cuda":
+        raise RuntimeError("FASTSIG_BACKEND='cuda' computes on arrays of an NVIDIA GPU; this is a host array")
+    return ufunc_of(backend, name)
+
+
+_DEFAULTS = {"where": True, "dtype": None, "casting": "same_kind", "order": "K", "subok": True}
+"""Left out of the call where nothing else is asked for: dask refuses to hear some even of these."""
 
 
 quick_loss: Any = None
 """The C library's short way for the commonest losses (``cext/quick.c``), where calls that name no backend go to it."""
-if _c is not None and not os.environ.get("FASTSIG_BACKEND"):
+if _c is not None and _FROM_ENVIRONMENT is None:
     quick_loss = _c.QUICK["quick"]
 
 
 def elementwise(
     name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
 ) -> Any:
-    """One call of a unary operation. The common case, a small host array, goes straight to its ufunc."""
-    plain = where is True and dtype is None and backend is None and casting == "same_kind" and order == "K" and subok is True
+    """One call of a unary operation."""
+    _notice_bfloat16(x)
+    given = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
+    options = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
+    chosen = named(backend)
+    limit = None if threads is None else _checked_threads(threads)
+    device = arrays.common_device(x=x, out=out, where=where)
+    if device != "cpu" or chosen == "cuda":
+        raise RuntimeError(refusals.no_device(name, x, device, backends()["cuda"]))
+    ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
     try:
-        if plain and type(x) is np.ndarray and x.nbytes < PARALLEL_BYTES and name in _HOST:
-            return _HOST[name](x) if out is None else _HOST[name](x, out=out)
-        options = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
-        return _general(name, x, out, options, plain, backend, threads)
+        if not options and sharing.shareable(x, out, PARALLEL_BYTES):
+            count = limit or get_num_threads()
+            if count > 1:
+                return sharing.unary(ufunc, x, out, count)
+        return ufunc(x, **options) if out is None else ufunc(x, out=out, **options)
     except (TypeError, ValueError) as error:
-        if retry_with_bfloat16(x):
-            return elementwise(name, x, out, where, dtype, casting, order, subok, backend, threads)
-        clearer = refusals.explain(name, x, out, where, error)
+        clearer = refusals.explain(name, x, out, error)
         if clearer is error:
             raise
         raise clearer from error
 
 
-def _general(name: str, x: Any, out: Any, options: dict[str, Any], plain: bool, backend: str | None, threads: int | None) -> Any:
-    chosen = named(backend)
-    limit = get_num_threads() if threads is None else checked_threads(threads)
-    device = arrays.common_device(x=x, out=out, where=options["where"])
-    if device != "cpu" or chosen == "cuda":
-        raise RuntimeError(refusals.no_device(name, x, device, backends()["cuda"]))
-    ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
-    if (plain or chosen) and limit > 1 and sharing.shareable(x, out, PARALLEL_BYTES):
-        return sharing.unary(ufunc, x, out, limit)
-    return ufunc(x, out=out, **options)
-
-
 _bfloat16_known = False
 
 
-def retry_with_bfloat16(x: Any) -> bool:
-    """Whether x is bfloat16 and the C ufuncs have just been taught that type, which exists only once ml_dtypes is imported."""
+def _notice_bfloat16(x: Any) -> None:
+    """Give the C ufuncs their bfloat16 loops when the first such array comes: ml_dtypes, which makes the type, is loaded by then."""
     global _bfloat16_known
-    if _bfloat16_known or _c is None or getattr(getattr(x, "dtype", None), "name", "") != "bfloat16":
-        return False
-    _c.register_bfloat16(x.dtype)
-    _bfloat16_known = True
-    return True
+    if not _bfloat16_known and _c is not None:
+        dtype: Any = getattr(x, "dtype", None)
+        if getattr(dtype, "kind", "") == "V" and dtype.name == "bfloat16":
+            _c.register_bfloat16(dtype)
+            _bfloat16_known = True
+
+
+def install_entries(namespace: dict[str, Any]) -> None:
+    """Replace a module's operations by built-in entries that go straight to the ufunc where nothing is left to choose."""
+    if _c is None or _FROM_ENVIRONMENT is not None:
+        return
+    module = sys.modules[namespace["__name__"]]
+    functions = {}
+    for op in OPS:
+        if op.nin == 1:
+            function = namespace[op.name]
+            keywords = ", ".join(f"{name}={default!r}" for name, default in function.__kwdefaults__.items())
+            doc = f"{op.name}({op.inputs[0]}, /, out=None, *, {keywords})\n--\n\n{function.__doc__}"
+            functions[op.name] = (module, function, doc)
+    namespace.update(_c.make_entries(functions, PARALLEL_BYTES))
 
 
 def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, threads: int | None = None) -> str:
@@ -252,7 +269,7 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
         raise ValueError("explain() needs the array, or the arrays, of the call")
     chosen = named(backend)
     device = arrays.common_device(**{f"operand {i}": x for i, x in enumerate(operands)})
-    limit = get_num_threads() if threads is None else checked_threads(threads)
+    limit = 1 if BY_NAME[op].nin > 1 else get_num_threads() if threads is None else _checked_threads(threads)
     first = operands[0] if device != "cpu" else np.asanyarray(operands[0])
     if chosen:
         how = Choice(chosen, choose(device, first.size, first.dtype, {chosen}, limit).threads, "it was named")
@@ -265,12 +282,12 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
 def get_include() -> str:
     """The directory of ``fastsig.h``, the C ABI; RuntimeError where the C library was not built."""
     if _c is None:
-        raise RuntimeError(f"the C library is {_c_status()}")
+        raise RuntimeError(_c_status())
     return str(_c.include_dir())
 
 
 def get_library() -> str:
     """The path of the shared library behind ``fastsig.h``; RuntimeError where it was not built."""
     if _c is None:
-        raise RuntimeError(f"the C library is {_c_status()}")
+        raise RuntimeError(_c_status())
     return str(_c.library_path())

@@ -181,7 +181,7 @@ def run(
     chosen = dispatch.named(backend)
     if chosen == "cuda":
         raise RuntimeError(f"{ops.name}: backend='cuda' computes on arrays of an NVIDIA GPU; these are in host memory")
-    limit = dispatch.get_num_threads() if threads is None else dispatch.checked_threads(threads)
+    limit = dispatch.thread_limit(threads)
     choice = dispatch.choose("cpu", ops.size, ops.dtype, {chosen or dispatch.host_backend()}, limit)
     reduce = _reducer(choice.backend)
     largest = max(0 if out is None else out.nbytes for out in outputs)

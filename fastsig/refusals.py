@@ -15,7 +15,7 @@ _TAKEN = "float16, bfloat16, float32, float64, bool and integers"
 def _dtype_problem(x: Any) -> str | None:
     try:
         dtype = getattr(x, "dtype", None) or np.asarray(x).dtype
-    except Exception:
+    except (TypeError, ValueError, RuntimeError):  # whatever its __array__ raises is no better explained by us
         return f"x ({describe(x)}) is not an array"
     kind = getattr(dtype, "kind", "")
     if kind in _KINDS and getattr(dtype, "name", "") != "bfloat16":
@@ -48,7 +48,7 @@ def _out_problem(x: Any, out: Any) -> tuple[type[Exception], str] | None:
     return None
 
 
-def explain(name: str, x: Any, out: Any, where: Any, error: Exception) -> Exception:
+def explain(name: str, x: Any, out: Any, error: Exception) -> Exception:
     """The same refusal in words about the arguments, or the error itself where nothing clearer can be said."""
     problem = _dtype_problem(x)
     if problem:

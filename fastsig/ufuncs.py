@@ -26,5 +26,3 @@ def __getattr__(name: str) -> np.ufunc:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
-
-

@@ -148,9 +148,7 @@ def remez(data: Samples, references: list[int]) -> tuple[list[mpf], list[int]]:
     raise ArithmeticError("the Remez exchange did not converge")
 
 
-def fit(
-    problem: Problem, fixed: Sequence[float], degree: int, bits: int
-) -> tuple[list[mpf], mpf, mpf]:
+def fit(problem: Problem, fixed: Sequence[float], degree: int, bits: int) -> tuple[list[mpf], mpf, mpf]:
     """Rounded coefficients, and the maximum error before and after rounding."""
     data = Samples.of(problem, GRID_PER_COEFFICIENT * (degree + 1))
     coefficients = [mpf(c) for c in fixed]

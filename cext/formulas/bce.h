@@ -1,5 +1,5 @@
 /* Binary cross-entropy and its gradient, from logits and from probabilities; twin of fastsig/formulas/bce.py. */
-static inline R FN(bce_with_logits)(R x, R t) {
+FORMULA R FN(bce_with_logits)(R x, R t) {
     R a = absolute(x);
     R l = mul(FN(log1p_exp)(a), K(un_up));
     R u = select(x >= 0, sub(1, t), t);
@@ -7,12 +7,12 @@ static inline R FN(bce_with_logits)(R x, R t) {
     return fma(h, u, l);
 }
 
-static inline R FN(bce_with_logits_grad)(R x, R t) {
+FORMULA R FN(bce_with_logits_grad)(R x, R t) {
     R w = FN(tail)(absolute(x), K(down));
     return select(x >= 0, sub(sub(1, t), w), sub(w, t));
 }
 
-static inline R FN(neg_log)(R p) {
+FORMULA R FN(neg_log)(R p) {
     R w = mul(p, K(lift));
     I e = shr(iadd(isub(bits(w), bits(K(one))), K(half_step)), K(mantissa));
     R s = unbits(shl(iadd(e, K(bias)), K(mantissa)));
@@ -21,7 +21,7 @@ static inline R FN(neg_log)(R p) {
     return select(p == 0, K(inf), y);
 }
 
-static inline R FN(neg_log1m)(R p) {
+FORMULA R FN(neg_log1m)(R p) {
     R m = sub(1, p);
     I e = shr(iadd(isub(bits(m), bits(K(one))), K(half_step)), K(mantissa));
     R s = unbits(shl(iadd(e, K(bias)), K(mantissa)));
@@ -29,7 +29,7 @@ static inline R FN(neg_log1m)(R p) {
     return select(m == 0, K(inf), y);
 }
 
-static inline R FN(bce)(R p, R t) {
+FORMULA R FN(bce)(R p, R t) {
     p = select(p >= 0, select(p <= 1, p, K(nan)), K(nan));
     R u = sub(1, t);
     R hit = select(t == 0, 0, mul(t, FN(neg_log)(p)));
@@ -37,7 +37,7 @@ static inline R FN(bce)(R p, R t) {
     return add(hit, miss);
 }
 
-static inline R FN(bce_grad)(R p, R t) {
+FORMULA R FN(bce_grad)(R p, R t) {
     p = select(p >= 0, select(p <= 1, p, K(nan)), K(nan));
     R m = sub(1, p);
     R num = select(t == 0, 1, select(t == 1, -1, sub(p, t)));

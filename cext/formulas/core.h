@@ -1,12 +1,12 @@
 /* The exponential and the logarithm under every formula; twin of fastsig/formulas/core.py, which explains them. */
 /* the integer i as a real, exactly, for |i| < 2^(mantissa-1) */
-static inline R FN(real)(I i) {
+FORMULA R FN(real)(I i) {
     return sub(unbits(iadd(i, bits(K(magic)))), K(magic));
 }
 
 typedef struct { R q, s; } FN(parts);
 
-static inline FN(parts) FN(exp_parts)(R a, R magic) {
+FORMULA FN(parts) FN(exp_parts)(R a, R magic) {
     R t = fma(a, K(log2e), magic);
     R n = sub(t, magic);
     R r = fma(n, -K(ln2_hi), a);
@@ -16,7 +16,7 @@ static inline FN(parts) FN(exp_parts)(R a, R magic) {
     return (FN(parts)){q, s};
 }
 
-static inline R FN(tail)(R a, R c) {
+FORMULA R FN(tail)(R a, R c) {
     a = select(a > K(a_max), K(a_max), a);
     FN(parts) e = FN(exp_parts)(a, K(magic_down));
     R d = add(e.s, fma(e.q, e.s, K(down)));
@@ -25,7 +25,7 @@ static inline R FN(tail)(R a, R c) {
 
 typedef struct { R hi, lo; } FN(pair);
 
-static inline FN(pair) FN(tail_pair)(R a, R c, R un_c) {
+FORMULA FN(pair) FN(tail_pair)(R a, R c, R un_c) {
     FN(parts) e = FN(exp_parts)(a, K(magic_down));
     R v = fma(e.q, e.s, K(down));
     R d = add(e.s, v);
@@ -35,14 +35,14 @@ static inline FN(pair) FN(tail_pair)(R a, R c, R un_c) {
     return (FN(pair)){w, mul(rest, mul(w, un_c))};
 }
 
-static inline R FN(log1p_exp)(R a) {
+FORMULA R FN(log1p_exp)(R a) {
     a = select(a > K(a_max), K(a_max), a);
     FN(parts) e = FN(exp_parts)(neg(a), K(magic_up));
     R z = fma(e.q, e.s, e.s);
     return mul(z, horner(K(log1p), mul(z, K(un_up))));
 }
 
-static inline R FN(log_ratio)(R num, R den, R n) {
+FORMULA R FN(log_ratio)(R num, R den, R n) {
     R s = div(num, den);
     R s2 = mul(s, s);
     R y = fma(mul(s, s2), horner(K(atanh), s2), add(s, s));

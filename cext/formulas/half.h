@@ -1,17 +1,17 @@
 /* float16 and bfloat16 to float32 and back, by bits, rounding to nearest even; twin of fastsig/formulas/half.py. */
-static inline uint32_t bits_of_float(float v) {
+FORMULA uint32_t bits_of_float(float v) {
     uint32_t u;
     __builtin_memcpy(&u, &v, sizeof u);
     return u;
 }
 
-static inline float float_of_bits(uint32_t u) {
+FORMULA float float_of_bits(uint32_t u) {
     float v;
     __builtin_memcpy(&v, &u, sizeof v);
     return v;
 }
 
-static inline float float_of_f16(uint16_t h) {
+FORMULA float float_of_f16(uint16_t h) {
     uint32_t a = (uint32_t)(h & 0x7fff) << 13;
     uint32_t sign = (uint32_t)(h & 0x8000) << 16;
     uint32_t rebias = 112u << 23;
@@ -23,7 +23,7 @@ static inline float float_of_f16(uint16_t h) {
     return float_of_bits(u | sign);
 }
 
-static inline uint16_t f16_of_float(float v) {
+FORMULA uint16_t f16_of_float(float v) {
     uint32_t u = bits_of_float(v);
     uint32_t sign = (u >> 16) & 0x8000;
     uint32_t a = u & 0x7fffffff;
@@ -36,13 +36,42 @@ static inline uint16_t f16_of_float(float v) {
     return (uint16_t)(h | sign);
 }
 
-static inline float float_of_bf16(uint16_t h) {
+FORMULA float float_of_bf16(uint16_t h) {
     return float_of_bits((uint32_t)h << 16);
 }
 
-static inline uint16_t bf16_of_float(float v) {
+FORMULA uint16_t bf16_of_float(float v) {
     uint32_t u = bits_of_float(v);
     uint32_t near = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
     uint32_t quiet = (u >> 16) | 0x40;
     return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? quiet : near);
+}
+
+/* the same for n halves, n a multiple of 16, with the conversion instructions where there are any */
+FORMULA void widen_f16(float *to, const uint16_t *from, size_t n) {
+#if defined(__AVX512F__)
+    for (size_t i = 0; i < n; i += 16) _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(from + i))));
+#elif defined(__F16C__)
+    for (size_t i = 0; i < n; i += 8) _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(from + i))));
+#else
+    for (size_t i = 0; i < n; i++) to[i] = float_of_f16(from[i]);
+#endif
+}
+
+FORMULA void narrow_f16(uint16_t *to, const float *from, size_t n) {
+#if defined(__AVX512F__)
+    for (size_t i = 0; i < n; i += 16) _mm256_storeu_si256((void *)(to + i), _mm512_cvtps_ph(_mm512_loadu_ps(from + i), 0));
+#elif defined(__F16C__)
+    for (size_t i = 0; i < n; i += 8) _mm_storeu_si128((void *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), 0));
+#else
+    for (size_t i = 0; i < n; i++) to[i] = f16_of_float(from[i]);
+#endif
+}
+
+FORMULA void widen_bf16(float *to, const uint16_t *from, size_t n) {
+    for (size_t i = 0; i < n; i++) to[i] = float_of_bf16(from[i]);
+}
+
+FORMULA void narrow_bf16(uint16_t *to, const float *from, size_t n) {
+    for (size_t i = 0; i < n; i++) to[i] = bf16_of_float(from[i]);
 }

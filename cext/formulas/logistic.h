@@ -1,23 +1,23 @@
 /* The elementwise family; twin of fastsig/formulas/logistic.py. */
-static inline R FN(sigmoid)(R x) {
+FORMULA R FN(sigmoid)(R x) {
     R w = FN(tail)(absolute(x), K(down));
     return select(x >= 0, sub(1, w), w);
 }
 
-static inline R FN(sigmoid_grad)(R x) {
+FORMULA R FN(sigmoid_grad)(R x) {
     R w = FN(tail)(absolute(x), K(down));
     return fma(neg(w), w, w);
 }
 
-static inline R FN(softplus)(R x) {
+FORMULA R FN(softplus)(R x) {
     return fma(FN(log1p_exp)(absolute(x)), K(un_up), select(x > 0, x, 0));
 }
 
-static inline R FN(log_sigmoid)(R x) {
+FORMULA R FN(log_sigmoid)(R x) {
     return neg(FN(softplus)(neg(x)));
 }
 
-static inline R FN(logit)(R p) {
+FORMULA R FN(logit)(R p) {
     R m = select(p > K(half), sub(1, p), p);
     R w = mul(m, K(lift));
     R b = sub(1, m);
@@ -26,17 +26,17 @@ static inline R FN(logit)(R p) {
     R n = sub(K(lift_log2), FN(real)(e));
     R y = FN(log_ratio)(fma(neg(w), fma(s, K(un_lift), 1), s), fma(b, s, w), n);
     y = select(m > 0, y, select(m == 0, K(inf), K(nan)));
-    return select(p > K(half), y, neg(y));
+    return select(p >= K(half), y, neg(y));
 }
 
-static inline R FN(silu)(R x) {
+FORMULA R FN(silu)(R x) {
     R a = absolute(x);
     a = select(a > K(a_max), K(a_max), a);
-    R w = FN(tail)(a, mul(a, K(down)));
+    R w = mul(FN(tail)(a, mul(a, K(down_up))), K(un_up));
     return select(x >= 0, sub(x, w), neg(w));
 }
 
-static inline R FN(silu_grad)(R x) {
+FORMULA R FN(silu_grad)(R x) {
     R a = absolute(x);
     a = select(a > K(a_max), K(a_max), a);
     FN(pair) v = FN(tail_pair)(a, K(down_up), K(un_down_up));

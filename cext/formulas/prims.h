@@ -18,20 +18,20 @@
 #define unbits(i) FN(real_of)(i)
 #define horner(c, x) FN(horner_of)(c, (int)(sizeof(c) / sizeof((c)[0])), x)
 
-static inline I FN(bits_of)(R x) {
+FORMULA I FN(bits_of)(R x) {
     I i;
     __builtin_memcpy(&i, &x, sizeof i);
     return i;
 }
 
-static inline R FN(real_of)(I i) {
+FORMULA R FN(real_of)(I i) {
     R x;
     __builtin_memcpy(&x, &i, sizeof x);
     return x;
 }
 
 /* c[0] + c[1] x + ... + c[n-1] x^(n-1), one fma a step from the top */
-static inline __attribute__((always_inline)) R FN(horner_of)(const R *c, int n, R x) {
+FORMULA R FN(horner_of)(const R *c, int n, R x) {
     R p = c[n - 1];
 #pragma GCC unroll 32
     for (int i = n - 2; i >= 0; i--) p = fma(p, x, c[i]);

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from fastsig import _c
+import fastsig
 
+
+def _compiled() -> ModuleType:
+    """fastsig._c; also where the current directory is a checkout, which has none and hides the installed package that has it."""
+    try:
+        return importlib.import_module("fastsig._c")
+    except ModuleNotFoundError:
+        fastsig.__path__ = pkgutil.extend_path(fastsig.__path__, "fastsig")
+        return importlib.import_module("fastsig._c")
+
+
+_c = _compiled()
 _ffi, _lib = _c.ffi, _c.lib
-_HERE = Path(_c.__file__).parent
+_HERE = Path(str(_c.__file__)).parent
 
 UFUNCS: dict[str, np.ufunc] = {}
 if _lib.fastsig_install_ufuncs(_ffi.cast("void *", id(UFUNCS))):
@@ -26,6 +41,17 @@ def register_bfloat16(dtype: np.dtype[np.generic]) -> None:
     """Teach the ufuncs ml_dtypes' bfloat16, whose type number exists only once that package is imported."""
     if _lib.fastsig_register_bfloat16(_ffi.cast("void *", id(UFUNCS)), dtype.num):
         raise RuntimeError("fastsig: NumPy refused the bfloat16 loops (it printed why above)")
+
+
+def make_entries(functions: dict[str, tuple[ModuleType, Callable[..., Any], str]], shared_bytes: int) -> dict[str, Callable[..., Any]]:
+    """Built-in functions by name, that call the ufunc for plain small arguments and the given general function for all else.
+
+    A Python function with these eleven parameters costs more than the ufunc that it calls (benchmarks/NOTES.md, "Small arrays").
+    """
+    table: dict[str, Any] = dict(functions)
+    if _lib.fastsig_make_entries(_ffi.cast("void *", id(UFUNCS)), _ffi.cast("void *", id(table)), shared_bytes):
+        raise ImportError("fastsig: the C library could not make its entries (Python printed why above)")
+    return table
 
 
 def isa() -> str:

@@ -9,6 +9,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from fastsig.formulas.halves import JUST_ABOVE_HALF, PATCHES
+
 BLOCK = 512
 _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -52,29 +54,49 @@ _NARROW = {"f16": _narrow_f16, "bf16": _narrow_bf16}
 _REAL = {"f16": types.float32, "bf16": types.float32, "f32": types.float32, "f64": types.float64}
 
 
-def load_store(dtype: str) -> tuple[Any, Any]:
-    """load(pointer, i) and store(pointer, i, value) for one storage type; halves are uint16 in memory and float32 outside."""
+def _patched(builder: Any, op: str, dtype: str, source: Any, value: Any) -> Any:
+    """The rounded half, but for the few inputs of ``fastsig.formulas.halves``."""
+    word = source.type
+    for given, right in PATCHES.get(op, {}).get(dtype, {}).items():
+        value = builder.select(builder.icmp_unsigned("==", source, word(given)), word(right), value)
+    limit = JUST_ABOVE_HALF.get(op, {}).get(dtype, 0)
+    if limit:
+        magnitude = builder.and_(source, word(0x7FFF))
+        up = builder.zext(builder.icmp_unsigned("<", source, word(0x8000)), word)
+        halved = builder.or_(builder.and_(source, word(0x8000)), builder.lshr(builder.add(magnitude, up), word(1)))
+        value = builder.select(builder.icmp_unsigned("<", magnitude, word(limit)), halved, value)
+    return value
+
+
+def load_store(op: str, dtype: str) -> tuple[Any, Any]:
+    """load(x, i) and store(out, i, value, x) for one storage type; halves are uint16 in memory and float32 outside."""
     real = _REAL[dtype]
     widen, narrow = _WIDEN.get(dtype), _NARROW.get(dtype)
+
+    def element(builder: Any, pointer: Any, i: Any) -> Any:
+        word = builder.load(builder.gep(pointer, [i]))
+        word.set_metadata("alias.scope", _scope(builder))
+        return word
 
     @intrinsic
     def load(typingctx: Any, pointer: Any, i: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             _prefer_wide_vectors(builder)
-            value = builder.load(builder.gep(values[0], [values[1]]))
-            value.set_metadata("alias.scope", _scope(builder))
-            return widen(builder, value) if widen else value
+            word = element(builder, *values)
+            return widen(builder, word) if widen else word
 
         return real(pointer, types.intp), codegen
 
     @intrinsic
-    def store(typingctx: Any, pointer: Any, i: Any, value: Any) -> Any:
+    def store(typingctx: Any, pointer: Any, i: Any, value: Any, x: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            value = narrow(builder, values[2]) if narrow else values[2]
-            builder.store(value, builder.gep(values[0], [values[1]])).set_metadata("noalias", _scope(builder))
+            out, at, result, inputs = values
+            if narrow:
+                result = _patched(builder, op, dtype, element(builder, inputs, at), narrow(builder, result))
+            builder.store(result, builder.gep(out, [at])).set_metadata("noalias", _scope(builder))
             return context.get_dummy_value()
 
-        return types.void(pointer, types.intp, real), codegen
+        return types.void(pointer, types.intp, real, x), codegen
 
     return load, store
 

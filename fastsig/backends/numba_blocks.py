@@ -11,8 +11,20 @@ from numba import njit
 
 from fastsig.formulas.bce import bce
 from fastsig.formulas.losses import (
-    exp_up, focal_miss, focal_power, focal_share, focal_slope, lesser_up, plain_loss, scaled, smoothed, weighted, weighted_grad, weighted_hess, weighted_loss,
-)  # fmt: skip
+    exp_up,
+    focal_miss,
+    focal_power,
+    focal_share,
+    focal_slope,
+    lesser_up,
+    plain_loss,
+    scaled,
+    smoothed,
+    weighted,
+    weighted_grad,
+    weighted_hess,
+    weighted_loss,
+)
 from fastsig.formulas.prims import absolute, add, bits, constants, mul, select, sub
 from fastsig.plans import BLOCK, SUM_INF, SUM_NAN, SUM_NEG_INF
 

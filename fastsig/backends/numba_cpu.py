@@ -6,6 +6,7 @@ kernel that is not in the disk cache about two more, so nothing here runs unless
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import threading
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numba import cfunc, njit, types
-from numba.np.ufunc import _internal
 
 from fastsig.formulas import bce, logistic
 from fastsig.ops import BY_NAME, Op
@@ -43,19 +43,19 @@ def _formula(op: Op) -> Callable[..., Any]:
 def _runs(op: Op, dtype: str) -> tuple[Any, Any]:
     """run(x, y, out, n) over contiguous elements, and copy(to, to_step, from, from_step, n) between strided ones."""
     formula = _formula(op)
-    load, store = load_store(dtype)
+    load, store = load_store(op.name, dtype)
     if op.nin == 1:
 
         @njit(error_model="numpy")
         def run(x, y, out, n):  # type: ignore[no-untyped-def]
             for i in range(n):
-                store(out, i, formula(load(x, i)))
+                store(out, i, formula(load(x, i)), x)
     else:
 
         @njit(error_model="numpy")
         def run(x, y, out, n):  # type: ignore[no-untyped-def]
             for i in range(n):
-                store(out, i, formula(load(x, i), load(y, i)))
+                store(out, i, formula(load(x, i), load(y, i)), x)
 
     @njit
     def copy(to, to_step, source, source_step, n):  # type: ignore[no-untyped-def]
@@ -110,15 +110,32 @@ def _compile(op: Op, dtype: str) -> Any:
         return _loop(op, dtype, cache=False)
 
 
+_kept: list[Any] = []
+"""What the ufuncs point to; NumPy copies none of it."""
+
+
+def _make_ufunc(op: Op, loops: list[Any]) -> np.ufunc:
+    """NumPy's own PyUFunc_FromFuncAndData: Numba's maker of ufuncs marks the output as read too, so it fails under ``where``
+    and casts what an uninitialised ``out`` holds."""
+    address_in = ctypes.pythonapi.PyCapsule_GetPointer
+    address_in.restype, address_in.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    api = ctypes.cast(address_in(np._core._multiarray_umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p))
+    pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
+    kinds = (pointer, pointer, text, number, number, number, number, text, text, number)
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, *kinds)(api[1])  # its place in NumPy's table, since 1.0
+    functions, data = (pointer * len(loops))(*(loop.address for loop in loops)), (pointer * len(loops))()
+    types_of = bytes(dtype.num for dtype in _NUMPY.values() for _ in range(op.nin + 1))
+    name, doc, no_identity = op.name.encode(), f"{op.name}, compiled by Numba".encode(), -1
+    _kept.append((loops, functions, data, types_of, name, doc))
+    made: np.ufunc = make(ctypes.addressof(functions), ctypes.addressof(data), types_of, len(loops), op.nin, 1, no_identity, name, doc, 0)
+    return made
+
+
 def ufunc(name: str) -> np.ufunc:
     """The ufunc of this operation; compiles or loads its kernels at the first call."""
     with _compiling:
         if name not in _ufuncs:
             op = BY_NAME[name]
             loops = [_compile(op, dtype) for dtype in _NUMPY]
-            numbers = [[dtype.num] * (op.nin + 1) for dtype in _NUMPY.values()]
-            _ufuncs[name] = _internal.fromfunc(
-                name, f"{name}, compiled by Numba", [loop.address for loop in loops], numbers, op.nin, 1,
-                [None] * len(loops), loops, _internal.PyUFunc_None,
-            )  # fmt: skip
+            _ufuncs[name] = _make_ufunc(op, loops)
         return _ufuncs[name]

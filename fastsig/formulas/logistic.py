@@ -45,15 +45,15 @@ def logit(p: Real) -> Real:
     n = sub(k.lift_log2, real(e))
     y = log_ratio(fma(neg(w), fma(s, k.un_lift, 1), s), fma(b, s, w), n)
     y = select(m > 0, y, select(m == 0, k.inf, k.nan))
-    return select(p > k.half, y, neg(y))
+    return select(p >= k.half, y, neg(y))
 
 
 def silu(x: Real) -> Real:
-    """max(x, 0) - |x| w, where the product is divided once, so that it rounds once also where w alone is subnormal."""
+    """max(x, 0) - |x| w, with |x| w kept scaled, so that it is rounded into the subnormals once, also where w alone is subnormal."""
     k = constants(x)
     a = absolute(x)
     a = select(a > k.a_max, k.a_max, a)
-    w = tail(a, mul(a, k.down))
+    w = mul(tail(a, mul(a, k.down_up)), k.un_up)
     return select(x >= 0, sub(x, w), neg(w))
 
 

@@ -1,0 +1,97 @@
+"""What a call of the command measures, in which order, with a bar for what takes long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..ops import Op
+from . import engines as room
+from . import exhaustive, sampled
+from .engines import Engine
+from .formats import Format
+from .result import Result
+from .state import State, formula_hash
+
+FULL = 10.0
+"""how much larger the samples of an exhaustive run are"""
+
+
+@dataclass
+class Plan:
+    """Operations, formats and backends, and how thoroughly."""
+
+    ops: list[Op]
+    formats: list[Format]
+    engines: list[Engine]
+    exhaustive: bool
+    restart: bool
+    named: bool
+    """the user named the backends: then nothing else is compared"""
+
+    def run(self, console: Console) -> Iterator[Result]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            for op in self.ops:
+                for fmt in self.formats:
+                    for kind in ("",) if op.nin == 1 else ("hard", "soft"):
+                        yield from self._one(op, fmt, kind, bar)
+
+    def _one(self, op: Op, fmt: Format, kind: str, bar: Progress) -> Iterator[Result]:
+        serving = [e for e in self.engines if e.serves(fmt)]
+        if not serving:
+            return
+        everything = self.exhaustive and fmt.name == "float32" and op.nin == 1
+        first = self._exhaustive(op, serving, bar) if everything else self._sampled(op, fmt, kind, serving, bar)
+        first.formulas = formula_hash()
+        others = serving if self.named else [e for e in room.every() if e.serves(fmt)]
+        first.failures += sampled.same_bits(op, fmt, kind, others, 0.25 if everything else 0.5)
+        if len(others) > 1:
+            first.notes.append("same bits: " + ", ".join(e.name for e in others))
+        yield first
+
+    def _sampled(self, op: Op, fmt: Format, kind: str, serving: list[Engine], bar: Progress) -> Result:
+        task = bar.add_task(f"{op.name} {fmt.name} {kind}", total=1)
+        result = sampled.measure(op, fmt, kind, serving[0], FULL if self.exhaustive else 1.0)
+        bar.remove_task(task)
+        return result
+
+    def _exhaustive(self, op: Op, serving: list[Engine], bar: Progress) -> Result:
+        """Measure the first backend; of the others, compare checksums of the outputs of each chunk."""
+        fmt = exhaustive.F32
+        measured, seconds = self._pass(op, serving[0], bar, measure=True)
+        total, properties = exhaustive.summary(op, measured)
+        result = Result(
+            op.name, fmt.name, "", serving[0].name, "exhaustive", total.worst, list(total.at), total.got, total.wrong, total.count, seconds
+        )  # fmt: skip
+        sampled.judge(op, fmt, result)
+        result.failures += sampled.describe(op.name, fmt, properties)
+        result.notes += [f"{name}: {p['broken']} broken" for name, p in properties.items() if name != "_ends"]
+        for other in serving[1:] if self.named else [e for e in room.every() if e != serving[0] and e.isa != "baseline"]:
+            state, _ = self._pass(op, other, bar, measure=False)
+            different = exhaustive.differing_chunks(measured, state)
+            if different:
+                at = exhaustive.first_difference(op, different[0], serving[0], other)
+                where = f", first at {fmt.text(at[0])}: {fmt.text(at[2])} against {fmt.text(at[1])}" if at else ""
+                result.failures.append(f"{other.name} differs from {serving[0].name} in {len(different)} chunks{where}")
+            result.notes.append(f"all 2^32 results have the same bits on {other.name}" if not different else f"differs on {other.name}")
+        serving[0].activate()
+        return result
+
+    def _pass(self, op: Op, engine: Engine, bar: Progress, *, measure: bool) -> tuple[State, float]:
+        task = bar.add_task(f"{op.name} float32 {engine.name}{'' if measure else ', bits'}", total=exhaustive.CHUNKS)
+        began = time.perf_counter()
+        state = exhaustive.run(op, engine, measure=measure, restart=self.restart, advance=lambda n: bar.advance(task, n))
+        bar.remove_task(task)
+        return state, time.perf_counter() - began

@@ -1,0 +1,136 @@
+"""Threads: any number of them gives the same bits, many callers at once are no danger, and neither is a fork."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from processes import printed
+from reference import Array, assert_same_bits
+from samples import anything
+
+import fastsig as fs
+from fastsig import dispatch
+from fastsig.backends import threads as sharing
+from fastsig.ops import BY_NAME, OPS
+
+UNARY = [op.name for op in OPS if op.nin == 1]
+BIG = (1 << 19) + 12_345
+"""Elements that three threads share unevenly, in every type."""
+
+
+def big(name: str, dtype: Any = np.float32) -> Array:
+    return np.resize(anything(BY_NAME[name], dtype, 50_021)[0], BIG)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("name", UNARY)
+def test_any_number_of_threads_has_the_same_bits(name: str, dtype: Any, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = big(name, dtype)
+    want = dispatch.ufunc_of(backend, name)(x)
+    pieces: list[int] = []
+    shared = sharing.over_pieces
+    monkeypatch.setattr(sharing, "over_pieces", lambda work, size, threads: (pieces.append(threads), shared(work, size, threads)))
+    for threads in (1, 2, 3, 7):
+        assert_same_bits(getattr(fs, name)(x, threads=threads, backend=backend), want, [x], f"{name}, {threads} threads")
+        out = np.empty_like(x)
+        assert getattr(fs, name)(x, out=out, threads=threads, backend=backend) is out
+        assert_same_bits(out, want, [x], f"{name}, {threads} threads, out")
+    assert pieces == [2, 2, 3, 3, 7, 7], "the threads were not used"
+
+
+def test_layouts_that_threads_share(backend: str) -> None:
+    x = big("sigmoid")[: 1 << 19]
+    want = dispatch.ufunc_of(backend, "sigmoid")(x).reshape(512, 1024)
+    square = x.reshape(512, 1024)
+    fortran = np.asfortranarray(square)
+    for options in ({"threads": 1}, {"threads": 3}):
+        assert_same_bits(fs.sigmoid(square, backend=backend, **options), want)
+        got = fs.sigmoid(fortran, backend=backend, **options)
+        assert got.flags.f_contiguous
+        assert_same_bits(got, want)
+        assert_same_bits(fs.sigmoid(square.T, backend=backend, **options), want.T)
+        assert_same_bits(fs.sigmoid(square[:, ::2], backend=backend, **options), want[:, ::2])
+        out = np.empty_like(fortran)
+        assert_same_bits(fs.sigmoid(square, out=out, backend=backend, **options), want)
+        ours = square.copy()
+        assert fs.sigmoid(ours, out=ours, backend=backend, **options) is ours
+        assert_same_bits(ours, want)
+
+
+def test_set_num_threads() -> None:
+    default = fs.get_num_threads()
+    assert 1 <= default <= (os.cpu_count() or 1)
+    fs.set_num_threads(3)
+    assert fs.get_num_threads() == 3
+    fs.set_num_threads(np.int64(2))
+    assert fs.get_num_threads() == 2
+    with pytest.raises(ValueError, match="positive whole number"):
+        fs.set_num_threads(0)
+    assert fs.get_num_threads() == 2
+    fs.set_num_threads(None)
+    assert fs.get_num_threads() == default
+
+
+def test_an_error_in_a_piece_reaches_the_caller() -> None:
+    """And only when every piece has ended: nothing writes after the call has returned."""
+    done: list[slice] = []
+
+    def work(piece: slice) -> None:
+        if piece.start:
+            done.append(piece)
+            raise ValueError(f"piece {piece.start}")
+
+    with pytest.raises(ValueError, match="piece 16384"):
+        sharing.over_pieces(work, 3 * sharing.PIECE, 3)
+    assert len(done) == 2
+
+
+@pytest.mark.parametrize("size", [1, 100, sharing.PIECE, sharing.PIECE + 1, 10 * sharing.PIECE - 1])
+@pytest.mark.parametrize("threads", [1, 2, 3, 16])
+def test_pieces_cover_all_once(size: int, threads: int) -> None:
+    counts = np.zeros(size, int)
+    sharing.over_pieces(lambda piece: np.add(counts[piece], 1, out=counts[piece]), size, threads)
+    assert (counts == 1).all()
+
+
+def test_many_threads_call_at_once(backend: str) -> None:
+    """More callers than workers, each with its own array, on all operations, with sharing and without."""
+    inputs = {name: big(name) for name in UNARY}
+    want = {name: dispatch.ufunc_of(backend, name)(x) for name, x in inputs.items()}
+
+    def call(i: int) -> None:
+        name = UNARY[i % len(UNARY)]
+        got = getattr(fs, name)(inputs[name], threads=1 + i % 4, backend=backend)
+        assert_same_bits(got, want[name], label=f"{name}, call {i}")
+
+    with ThreadPoolExecutor(12) as pool:
+        for done in [pool.submit(call, i) for i in range(60)]:
+            done.result(timeout=100)
+
+
+FORK = """
+import os, signal, numpy as np, fastsig as fs
+x = np.linspace(-100, 100, 1 << 20)
+want = fs.sigmoid(x, threads=3, backend={backend!r})
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    ok = np.array_equal(fs.sigmoid(x, threads=3, backend={backend!r}), want) and np.array_equal(fs.sigmoid(x, threads=1), want)
+    grandchild = os.fork()
+    if grandchild == 0:
+        signal.alarm(20)
+        os._exit(not np.array_equal(fs.sigmoid(x, threads=2), want))
+    os._exit(not ok or os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(status, np.array_equal(fs.sigmoid(x, threads=3), want))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_computes_with_threads(backend: str, pytestconfig: pytest.Config) -> None:
+    code = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n" + FORK.format(backend=backend)
+    assert printed(code, pytestconfig) == "0 True"
