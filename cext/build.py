@@ -26,12 +26,16 @@ CDEF = """
     void fastsig_set_stream_bytes(size_t bytes);
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(void *namespace, int type_number);
+    int fastsig_install_quick(void *namespace);
+    int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum);
     int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
 """
 SOURCE = """
     #include "fastsig.h"
+    #include "reduce.h"
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(void *namespace, int type_number);
+    int fastsig_install_quick(void *namespace);
     int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
 """
 

@@ -5,12 +5,7 @@
 #include "fastsig_constants.h"
 #include "fastsig_halves.h"
 #include "library.h"
-
-#if defined(__SSE2__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_acle.h>
-#endif
+#include "memory.h"
 
 /* GCC does not inline a large function with many callers by itself, and a call in the loop keeps it scalar */
 #define FORMULA static inline __attribute__((always_inline))
@@ -23,53 +18,12 @@
 #include "formulas/f64.h"
 #include "formulas/half.h"
 
-enum { BLOCK = 1024, LINE = 64 };
+enum { BLOCK = 1024 };
 
 typedef void (*run_fn)(const void *const *in, void *out, size_t n);
 
 /* one operation on contiguous elements; stream: out is aligned to a line and n a multiple of a line's elements */
 typedef struct { run_fn run, stream; int nin; size_t size; } kernel;
-
-/* ---- floating-point flags: a kernel leaves them as it found them ---- */
-#if defined(__SSE2__)
-typedef unsigned flags_t;
-static inline flags_t flags_save(void) { return _mm_getcsr(); }
-static inline void flags_restore(flags_t flags) { _mm_setcsr(flags); }
-#elif defined(__aarch64__)
-typedef uint64_t flags_t;
-static inline flags_t flags_save(void) {
-    flags_t flags;
-    __asm__ volatile("mrs %0, fpsr" : "=r"(flags)::"memory");
-    return flags;
-}
-static inline void flags_restore(flags_t flags) { __asm__ volatile("msr fpsr, %0" ::"r"(flags) : "memory"); }
-#else
-#include <fenv.h>
-typedef fexcept_t flags_t;
-static inline flags_t flags_save(void) {
-    flags_t flags;
-    fegetexceptflag(&flags, FE_ALL_EXCEPT);
-    return flags;
-}
-static inline void flags_restore(flags_t flags) { fesetexceptflag(&flags, FE_ALL_EXCEPT); }
-#endif
-
-/* ---- stores that go past the caches, for outputs larger than these ---- */
-static inline void store_line(char *out, const void *line, bool stream) {
-    if (!stream) {
-        memcpy(out, line, LINE);
-        return;
-    }
-#if defined(__AVX512F__)
-    _mm512_stream_si512((void *)out, _mm512_load_si512(line));
-#elif defined(__AVX__)
-    for (int i = 0; i < LINE; i += 32) _mm256_stream_si256((void *)(out + i), _mm256_load_si256((const void *)((const char *)line + i)));
-#elif defined(__SSE2__)
-    for (int i = 0; i < LINE; i += 16) _mm_stream_si128((void *)(out + i), _mm_load_si128((const void *)((const char *)line + i)));
-#else
-    memcpy(out, line, LINE);
-#endif
-}
 
 /* The hardware prefetcher stops at each page; asking this far ahead keeps the memory busy across them (benchmarks/NOTES.md). */
 enum { AHEAD = 4096 };

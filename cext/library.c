@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "library.h"
+#include "reduce.h"
 
 const fastsig_table *fastsig_active = &fastsig_table_baseline;
 size_t fastsig_stream_threshold = (size_t)24 << 20; /* where the size of the last-level cache is not known */
@@ -25,13 +26,14 @@ static int has_v4(void) {
 
 static const struct {
     const fastsig_table *table;
+    const fastsig_reducer *reducer;
     int (*available)(void);
 } choices[] = {
 #ifdef FASTSIG_X86
-    {&fastsig_table_v4, has_v4},
-    {&fastsig_table_v3, has_v3},
+    {&fastsig_table_v4, &fastsig_reduce_v4, has_v4},
+    {&fastsig_table_v3, &fastsig_reduce_v3, has_v3},
 #endif
-    {&fastsig_table_baseline, always},
+    {&fastsig_table_baseline, &fastsig_reduce_baseline, always},
 };
 enum { CHOICES = sizeof choices / sizeof choices[0] };
 
@@ -91,3 +93,9 @@ void fastsig_set_stream_bytes(size_t bytes) { fastsig_stream_threshold = bytes; 
 #define UNARY(op, inputs) EACH(UNARY_AS, op)
 #define BINARY(op, inputs) EACH(BINARY_AS, op)
 FASTSIG_OPS(UNARY, BINARY)
+
+int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum) {
+    int i = 0;
+    while (choices[i].table != fastsig_active) i++;
+    return (*choices[i].reducer)((const fastsig_plan *)plan, (const fastsig_numbers *)numbers, start, stop, sum);
+}

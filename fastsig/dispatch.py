@@ -141,6 +141,21 @@ def _checked_threads(n: Any) -> int:
     return int(n)
 
 
+def thread_limit(threads: int | None) -> int:
+    """The most threads that a call with this argument may use."""
+    return get_num_threads() if threads is None else _checked_threads(threads)
+
+
+def host_backend() -> str:
+    """The backend for host arrays where nobody named one."""
+    return "c" if _c is not None else "numba"
+
+
+def stream_bytes() -> int:
+    """Outputs of at least this many bytes are written past the caches by the C backend."""
+    return _c.stream_bytes() if _c is not None else 1 << 62
+
+
 def ufunc_of(backend: str, name: str) -> np.ufunc:
     """The ufunc of an operation in a host backend; the Numba backend compiles it, or loads it from its cache, now."""
     if backend == "c":
@@ -164,6 +179,12 @@ def host_ufunc(name: str) -> np.ufunc:
 
 _DEFAULTS = {"where": True, "dtype": None, "casting": "same_kind", "order": "K", "subok": True}
 """Left out of the call where nothing else is asked for: dask refuses to hear some even of these."""
+
+
+quick_loss: Any = None
+"""The C library's short way for the commonest losses (``cext/quick.c``), where calls that name no backend go to it."""
+if _c is not None and _FROM_ENVIRONMENT is None:
+    quick_loss = _c.QUICK["quick"]
 
 
 def elementwise(

@@ -7,6 +7,7 @@
 #include "core.h"
 #include "logistic.h"
 #include "bce.h"
+#include "losses.h"
 #undef SFX
 #undef R
 #undef I

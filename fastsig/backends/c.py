@@ -32,6 +32,11 @@ if _lib.fastsig_install_ufuncs(_ffi.cast("void *", id(UFUNCS))):
     raise ImportError("fastsig: the C library could not make its ufuncs (NumPy printed why above)")
 
 
+QUICK: dict[str, Any] = {}
+if _lib.fastsig_install_quick(_ffi.cast("void *", id(QUICK))):
+    raise ImportError("fastsig: the C library could not make its functions (Python printed why above)")
+
+
 def register_bfloat16(dtype: np.dtype[np.generic]) -> None:
     """Teach the ufuncs ml_dtypes' bfloat16, whose type number exists only once that package is imported."""
     if _lib.fastsig_register_bfloat16(_ffi.cast("void *", id(UFUNCS)), dtype.num):
@@ -80,3 +85,9 @@ def include_dir() -> Path:
 
 def library_path() -> Path:
     return next(p for p in (_HERE / "lib").iterdir() if p.name.startswith(("libfastsig", "fastsig")))
+
+
+def reduce(plan: np.ndarray[Any, Any], numbers: tuple[float, ...], start: int, stop: int, total: np.ndarray[Any, Any]) -> int:
+    """Elements start to stop of a loss's plan (``fastsig.plans``), block sums added to total; returns what was bad about the input."""
+    words, sums = _ffi.from_buffer("int64_t[]", plan), _ffi.from_buffer("int64_t[]", total)
+    return int(_lib.fastsig_reduce(words, _ffi.new("double[]", numbers), start, stop, sums))

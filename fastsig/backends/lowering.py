@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload, register_jitable
 
-from fastsig.formulas import bce, core, logistic, prims
+from fastsig.formulas import bce, core, logistic, losses, prims
 
 _INT_OF = {types.float32: types.int32, types.float64: types.int64}
 _REAL_OF = {integer: real for real, integer in _INT_OF.items()}
@@ -154,7 +154,7 @@ def _constants(x):  # type: ignore[no-untyped-def]  # Numba compares this signat
     return lambda x: table
 
 
-for _module in (core, logistic, bce):
+for _module in (core, logistic, bce, losses):
     for _function in vars(_module).values():
         if inspect.isfunction(_function) and _function.__module__ == _module.__name__:
             register_jitable(_function)

@@ -53,6 +53,8 @@ class Constants(NamedTuple):
     """log(1 + z) = z p(z) on [0, 1]"""
     atanh: tuple[float, ...]
     """log((1 + s)/(1 - s)) = 2 s + s^3 p(s^2) on |s| <= 0.2015"""
+    greatest: float
+    """the greatest finite number"""
     zero: float = 0.0
     half: float = 0.5
     one: float = 1.0
@@ -102,6 +104,7 @@ F32 = Constants(
         _hex("0x1.992778p-2"),
         _hex("0x1.373192p-2"),
     ),  # max relative error 2^-28.3
+    greatest=_hex("0x1.fffffep+127"),
 )
 
 F64 = Constants(
@@ -166,4 +169,5 @@ F64 = Constants(
         _hex("0x1.383cea9d5e8d5p-3"),
         _hex("0x1.3b67f3e6d548dp-3"),
     ),  # max relative error 2^-55.7
+    greatest=_hex("0x1.fffffffffffffp+1023"),
 )

@@ -1,0 +1,77 @@
+/* Losses with their weights; twin of fastsig/formulas/losses.py, which explains them. */
+FORMULA R FN(smoothed)(R t, R keep, R floor) {
+    return fma(t, keep, floor);
+}
+
+FORMULA R FN(scaled)(R v, R s, R s_lo) {
+    return fma(v, s, mul(v, s_lo));
+}
+
+FORMULA R FN(exp_up)(R a) {
+    a = select(a > K(a_max), K(a_max), a);
+    FN(parts) e = FN(exp_parts)(neg(a), K(magic_up));
+    return fma(e.q, e.s, e.s);
+}
+
+FORMULA R FN(log1p_up)(R z) {
+    return mul(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_up));
+}
+
+FORMULA R FN(lesser_up)(R z) {
+    return div(z, fma(z, K(down), K(down_up)));
+}
+
+FORMULA R FN(plain_loss)(R x, R z, R t, R miss) {
+    R u = select(x >= 0, miss, t);
+    R h = select(u == 0, 0, absolute(x));
+    return fma(h, u, FN(log1p_up)(z));
+}
+
+FORMULA R FN(weighted_loss)(R x, R z, R pos, R miss, R both) {
+    R u = select(x >= 0, miss, pos);
+    R h = select(u == 0, 0, absolute(x));
+    R l = mul(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_down_up));
+    return fma(h, u, mul(mul(both, l), K(down)));
+}
+
+FORMULA R FN(weighted_grad)(R x, R w_up, R pos, R miss, R both) {
+    R v = mul(both, w_up);
+    return select(x >= 0, fma(neg(v), K(down), miss), fma(v, K(down), neg(pos)));
+}
+
+FORMULA R FN(weighted_hess)(R w_up, R both) {
+    R v = fma(neg(w_up), mul(w_up, K(down)), w_up);
+    return mul(mul(both, v), K(down));
+}
+
+FORMULA R FN(weighted)(R v, R w) {
+    v = select(w == 0, select(v == K(inf), 0, v), v);
+    return mul(w, v);
+}
+
+FORMULA R FN(focal_miss)(R x, R w, R t) {
+    R up = select(x >= 0, sub(1, w), w);
+    R down = select(x >= 0, w, sub(1, w));
+    return fma(up, sub(1, t), mul(down, t));
+}
+
+FORMULA R FN(focal_share)(R t, R alpha, R beta) {
+    return fma(alpha, t, mul(beta, sub(1, t)));
+}
+
+FORMULA R FN(focal_slope)(R x, R w, R t, R m, R loss, R gamma) {
+    R up = select(x >= 0, sub(1, w), w);
+    R down = select(x >= 0, w, sub(1, w));
+    R r = select(t == 0, down, select(t == 1, up, div(mul(up, down), m)));
+    R c = select(loss == K(inf), K(lift), loss);
+    r = select(loss == K(inf), 0, r);
+    R g = select(x >= 0, sub(sub(1, t), w), sub(w, t));
+    return fma(mul(gamma, fma(-2, t, 1)), mul(r, c), g);
+}
+
+FORMULA R FN(focal_power)(R x, R z, R t, R m, R f) {
+    R far = select(t == 0, neg(x), x);
+    R y = add(select(far > 0, far, 0), FN(log1p_up)(z));
+    y = select(t == 0, y, select(t == 1, y, FN(neg_log)(m)));
+    return mul(FN(exp_up)(mul(f, y)), K(un_up));
+}

@@ -1,0 +1,215 @@
+/* The part of reduce.c that is written once for float and double: R, U and SFX say which. */
+
+static void FN(convert)(int64_t type, const char *from, ptrdiff_t stride, R *to, size_t n) {
+    switch (type) {
+        CONVERT(TYPE_F16, uint16_t, (R)float_of_f16(v))
+        CONVERT(TYPE_BF16, uint16_t, (R)float_of_bf16(v))
+        CONVERT(TYPE_F32, float, (R)v)
+        CONVERT(TYPE_F64, double, (R)v)
+        CONVERT(TYPE_U8, uint8_t, (R)v)
+        CONVERT(TYPE_I8, int8_t, (R)v)
+        CONVERT(TYPE_U16, uint16_t, (R)v)
+        CONVERT(TYPE_I16, int16_t, (R)v)
+        CONVERT(TYPE_U32, uint32_t, (R)v)
+        CONVERT(TYPE_I32, int32_t, (R)v)
+        CONVERT(TYPE_U64, uint64_t, (R)v)
+        CONVERT(TYPE_I64, int64_t, (R)v)
+    }
+}
+
+/* elements start to start + count in C order; an operand that repeats is read once and copied on */
+static void FN(gather)(const fastsig_plan *p, const fastsig_source *in, int64_t start, int64_t count, R *to) {
+    const int64_t *shape = (const int64_t *)p + in->geometry, *strides = shape + in->ndim;
+    const int64_t last = in->ndim - 1;
+    int64_t index[64], at = start, offset = 0, take = count < in->period ? count : in->period;
+    for (int64_t d = last; d >= 0; d--) {
+        index[d] = at % shape[d];
+        at /= shape[d];
+        offset += index[d] * strides[d];
+    }
+    for (int64_t done = 0, run; done < take; done += run) {
+        run = shape[last] - index[last];
+        run = run < take - done ? run : take - done;
+        FN(convert)(in->type, (const char *)in->data + offset, strides[last], to + done, (size_t)run);
+        index[last] += run;
+        offset += run * strides[last];
+        for (int64_t d = last; d > 0 && index[d] == shape[d]; d--) {
+            offset += strides[d - 1] - index[d] * strides[d];
+            index[d] = 0;
+            index[d - 1]++;
+        }
+    }
+    for (int64_t more; take < count; take += more) {
+        more = take < count - take ? take : count - take;
+        memcpy(to + take, to, (size_t)more * sizeof(R));
+    }
+}
+
+static const R *FN(fetch)(const fastsig_plan *p, const fastsig_source *in, int64_t start, int64_t count, R *to) {
+    if (in->whole) return (const R *)in->data + start;
+    FN(gather)(p, in, start, count, to);
+    return to;
+}
+
+/* ---- looks: a valid number's bits are at most those of the greatest one, except for -0 ---- */
+static bool FN(outside)(const R *v, size_t n, R greatest) {
+    U most = 0;
+    LOOP(n) {
+        U u = (U)FN(bits_of)(v[j]);
+        most = u > most ? u : most;
+    }
+    if (most <= (U)FN(bits_of)(greatest)) return false;
+    int bad = 0;
+    LOOP(n) bad |= !(v[j] >= 0 && v[j] <= greatest);
+    return bad;
+}
+
+/* ---- one block of each formula; n elements ---- */
+typedef struct { R keep, floor, scale, scale_lo, alpha, beta, gamma, fraction; int power; } FN(numbers);
+
+FORMULA void FN(logits)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, size_t n, FN(numbers) k, bool plain, bool mean) {
+    LOOP(n) {
+        R xj = x[j], pj = pos[j];
+        R mj = plain ? sub(1, pj) : miss[j];
+        R both = plain ? (R)1 : add(pj, mj);
+        R z = FN(exp_up)(absolute(xj));
+        if (l) l[j] = plain ? FN(plain_loss)(xj, z, pj, mj) : FN(weighted_loss)(xj, z, pj, mj, both);
+        R w = FN(lesser_up)(z);
+        R d = FN(weighted_grad)(xj, w, pj, mj, both);
+        if (g) g[j] = mean ? FN(scaled)(d, k.scale, k.scale_lo) : d;
+        if (h) h[j] = FN(weighted_hess)(w, both);
+    }
+}
+
+static void FN(logits_block)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, size_t n, FN(numbers) k) {
+    const bool mean = k.scale != 1;
+#define CASES(plain)                                                                     \
+    if (h && l) FN(logits)(x, pos, miss, l, g, h, n, k, plain, false);                   \
+    else if (h) FN(logits)(x, pos, miss, NULL, g, h, n, k, plain, false);                \
+    else if (!g) FN(logits)(x, pos, miss, l, NULL, NULL, n, k, plain, false);            \
+    else if (mean) FN(logits)(x, pos, miss, l, g, NULL, n, k, plain, true);              \
+    else FN(logits)(x, pos, miss, l, g, NULL, n, k, plain, false);
+    if (miss) { CASES(false) } else { CASES(true) }
+#undef CASES
+}
+
+static void FN(focal_block)(const R *x, const R *t, const R *weight, R *l, R *g, size_t n, FN(numbers) k) {
+    R m[BLOCK], unused[BLOCK];
+    if (!g) g = unused;
+    LOOP(n) {
+        R z = FN(exp_up)(absolute(x[j])), w = mul(FN(lesser_up)(z), K(down)), tj = t[j];
+        R loss = FN(plain_loss)(x[j], z, tj, sub(1, tj));
+        R share = mul(weight[j], FN(focal_share)(tj, k.alpha, k.beta));
+        m[j] = FN(focal_miss)(x[j], w, tj);
+        g[j] = mul(share, FN(focal_slope)(x[j], w, tj, m[j], loss, k.gamma));
+        l[j] = FN(weighted)(loss, share);
+    }
+    if (k.fraction > 0) LOOP(n) {
+        R f = FN(focal_power)(x[j], FN(exp_up)(absolute(x[j])), t[j], m[j], k.fraction);
+        g[j] = mul(g[j], f);
+        l[j] = FN(weighted)(l[j], f);
+    }
+    for (int i = 0; i < k.power; i++) LOOP(n) {
+        g[j] = mul(g[j], m[j]);
+        l[j] = FN(weighted)(l[j], m[j]);
+    }
+    if (k.scale != 1) LOOP(n) g[j] = FN(scaled)(g[j], k.scale, k.scale_lo);
+}
+
+/* ---- results to where they belong ---- */
+static void FN(put)(const fastsig_plan *p, int64_t out, int64_t start, int64_t count, const R *v) {
+    uint16_t *halves = (uint16_t *)out + start;
+    if (p->dtype == TYPE_F16) {
+        LOOP((size_t)count) halves[j] = f16_of_float((float)v[j]);
+    } else if (p->dtype == TYPE_BF16) {
+        LOOP((size_t)count) halves[j] = bf16_of_float((float)v[j]);
+    } else if (p->stream) {
+        R *to = (R *)out + start;
+        for (; count && (uintptr_t)to % LINE; count--) *to++ = *v++;
+        for (const int64_t step = LINE / sizeof(R); count >= step; count -= step, to += step, v += step) {
+            _Alignas(LINE) char line[LINE];
+            memcpy(line, v, LINE);
+            store_line((char *)to, line, true);
+        }
+        while (count--) *to++ = *v++;
+    }
+}
+
+static int FN(look)(int64_t check, const R *x, const R *t, const R *weight, const R *pos_weight, size_t n) {
+    int bad = 0;
+    if (check & BAD_TARGET) bad |= FN(outside)(t, n, 1) ? BAD_TARGET : 0;
+    if (check & BAD_PROBABILITY) bad |= FN(outside)(x, n, 1) ? BAD_PROBABILITY : 0;
+    if (check & BAD_WEIGHT) bad |= FN(outside)(weight, n, K(greatest)) ? BAD_WEIGHT : 0;
+    if (check & BAD_POS_WEIGHT) bad |= FN(outside)(pos_weight, n, K(greatest)) ? BAD_POS_WEIGHT : 0;
+    return bad;
+}
+
+/* the next block on its way while this one is computed: the hardware's prefetcher stops at each page */
+static void FN(prefetch)(const fastsig_source *in, int64_t from, int64_t stop) {
+    if (!in->whole || from + BLOCK > stop) return;
+    const char *at = (const char *)((const R *)in->data + from);
+    for (size_t i = 0; i < BLOCK * sizeof(R); i += LINE) __builtin_prefetch(at + i);
+}
+
+static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int64_t start, int64_t stop, int64_t *sum) {
+    _Alignas(LINE) R xs[BLOCK], ts[BLOCK], weights[BLOCK], poss[BLOCK], misses[BLOCK], outs[OUT_COUNT][BLOCK];
+    const fastsig_source *in = p->in;
+    const FN(numbers) k = {(R)numbers->keep,  (R)numbers->floor, (R)numbers->scale, (R)numbers->scale_lo, (R)numbers->alpha,
+                           (R)numbers->beta, (R)numbers->gamma, (R)numbers->fraction, (int)numbers->power};
+    const bool has_weight = in[IN_WEIGHT].type >= 0, has_pos = in[IN_POS_WEIGHT].type >= 0, has_mask = in[IN_MASK].type >= 0;
+    const bool direct = p->dtype >= TYPE_F32 && !p->stream;
+    const bool plain = !has_weight && !has_pos && !has_mask && k.floor == 0;
+    int bad = 0;
+    for (int64_t at = start; at < stop; at += BLOCK) {
+        const int64_t count = stop - at < BLOCK ? stop - at : BLOCK;
+        const size_t n = (size_t)count;
+        FN(prefetch)(&in[IN_X], at + BLOCK, stop);
+        FN(prefetch)(&in[IN_TARGET], at + BLOCK, stop);
+        const R *x = xs, *t = ts, *weight = weights, *pos_weight = poss;
+        if (in[IN_X].type >= 0) x = FN(fetch)(p, &in[IN_X], at, count, xs);
+        if (in[IN_TARGET].type >= 0) t = FN(fetch)(p, &in[IN_TARGET], at, count, ts);
+        if (has_weight) weight = FN(fetch)(p, &in[IN_WEIGHT], at, count, weights);
+        else if (!plain || p->formula != FORMULA_LOGITS) LOOP(n) weights[j] = 1;
+        if (has_pos) pos_weight = FN(fetch)(p, &in[IN_POS_WEIGHT], at, count, poss);
+        if (has_mask) { /* a masked element is one of weight 0 at x = t = 0 */
+            FN(gather)(p, &in[IN_MASK], at, count, misses);
+            LOOP(n) {
+                xs[j] = select(misses[j] != 0, x[j], 0);
+                ts[j] = select(misses[j] != 0, t[j], 0);
+                weights[j] = select(misses[j] != 0, weight[j], 0);
+            }
+            x = xs, t = ts, weight = weights;
+        }
+        if (!plain) bad |= FN(look)(p->check, x, t, weight, pos_weight, n);
+        R *to[OUT_COUNT];
+        for (int i = 0; i < OUT_COUNT; i++) to[i] = !p->out[i] ? NULL : direct ? (R *)p->out[i] + at : outs[i];
+        if (p->sum) to[OUT_LOSS] = outs[OUT_LOSS];
+        if (p->formula == FORMULA_LOGITS && plain) {
+            FN(logits_block)(x, t, NULL, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], n, k);
+        } else if (p->formula == FORMULA_LOGITS) {
+            LOOP(n) {
+                misses[j] = mul(weight[j], FN(smoothed)(sub(1, t[j]), k.keep, k.floor));
+                ts[j] = mul(weight[j], FN(smoothed)(t[j], k.keep, k.floor));
+            }
+            if (has_pos) LOOP(n) ts[j] = mul(ts[j], pos_weight[j]);
+            FN(logits_block)(x, ts, misses, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], n, k);
+        } else if (p->formula == FORMULA_PROBABILITIES) {
+            LOOP(n) to[OUT_LOSS][j] = FN(weighted)(FN(bce)(x[j], t[j]), weight[j]);
+        } else if (p->formula == FORMULA_FOCAL) {
+            FN(focal_block)(x, t, weight, to[OUT_LOSS], to[OUT_GRAD], n, k);
+        } else if (p->sum) {
+            LOOP(n) to[OUT_LOSS][j] = weight[j];
+        }
+        if (plain) bad |= FN(look)(p->check, x, t, weight, pos_weight, n); /* now that the block is in the first cache */
+        for (int i = 0; i < OUT_COUNT; i++)
+            if (p->out[i] && !direct) FN(put)(p, p->out[i], at, count, to[i]);
+        if (p->sum) {
+            double rest;
+            for (size_t j = n; j < BLOCK; j++) outs[OUT_LOSS][j] = 0;
+            const double total = FN(block_sum)(outs[OUT_LOSS], &rest);
+            exact_add(sum, total);
+            if (rest != 0 && total - total == 0) exact_add(sum, rest);
+        }
+    }
+    return bad;
+}

@@ -1,0 +1,186 @@
+"""The losses of the Numba backend: one pass over a plan, compiled when first needed and cached on disk. Twin of ``cext/reduce.c``."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+
+from fastsig import plans
+from fastsig.plans import BLOCK, F16, F64, FOCAL, LOGITS, PROBABILITIES
+
+from . import numba_blocks as blocks
+from . import numba_gather as gathering
+from .memory import restore_flags, save_flags
+from .numba_cpu import _source_stamp
+
+_compiling = threading.Lock()
+_BUFFERS = 16
+_HEAD, _STEP = plans.HEADER, plans.SOURCE
+_BAD = (plans.BAD_TARGET, plans.BAD_PROBABILITY, plans.BAD_WEIGHT, plans.BAD_POS_WEIGHT)
+
+
+def _stamp() -> str:
+    """Over every file that the kernels are made from."""
+    files = [Path(plans.__file__), Path(blocks.__file__), Path(gathering.__file__)]
+    return _source_stamp() + hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _put(dtype: int, name: str) -> Any:
+    """put(out, start, v, n): a block's results into an output of half width."""
+    load = gathering.load_store(name)[0]
+    store = gathering.load_store("f16" if dtype == F16 else "bf16")[1]
+    pointer = gathering.pointer_to(types.uint16)
+
+    @njit(error_model="numpy")
+    def put(out, start, v, n):  # type: ignore[no-untyped-def]
+        gathering.alone()
+        to = pointer(out + start * 2)
+        for j in range(n):
+            store(to, j, np.float32(load(v, j)))
+
+    return put
+
+
+def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: bool, mean: bool, *, cached: bool) -> Any:
+    name = "f64" if dtype == F64 else "f32"
+    real = gathering.REAL[name]
+    cast = np.float64 if dtype == F64 else np.float32
+    size, narrow = real.bitwidth // 8, dtype < plans.F32
+    pointer, wide = gathering.pointer_to(real), gathering.pointer_to(types.float64)
+    gather, outside, masked = gathering.gather_of(name), gathering.outside_of(name), blocks.masked_of(name)
+    terms, times = blocks.terms_of(name)
+    logits = blocks.logits_of(name, plain, loss, grad, hess, mean)
+    probabilities, focal = blocks.probabilities_of(name), blocks.focal_of(name)
+    block_sum, exact_add, put = blocks.block_sum_of(name), blocks.exact_add, _put(dtype, name)
+    one, greatest = cast(1), cast(np.finfo(cast).max)
+    is_logits, is_probabilities, is_focal = formula == LOGITS, formula == PROBABILITIES, formula == FOCAL
+    bad_target, bad_probability, bad_weight, bad_pos_weight = _BAD
+    stamp = (_stamp(), formula, dtype, plain, loss, grad, hess, mean)
+
+    @njit(error_model="numpy")
+    def fetch(plan, i, start, count, to):  # type: ignore[no-untyped-def]
+        at = _HEAD + _STEP * i
+        if plan[at + 2]:
+            return pointer(plan[at] + start * size)
+        gather(plan, at, start, count, to)
+        return pointer(to)
+
+    @njit(error_model="numpy")
+    def target(plan, i, start, buffer):  # type: ignore[no-untyped-def]
+        out = plan[6 + i]
+        if narrow or out == 0:
+            return pointer(buffer)
+        return pointer(out + start * size)
+
+    signature = types.int64(types.int64[::1], types.float64[::1], types.int64, types.int64, types.int64[::1], types.int64)
+
+    @njit(signature, error_model="numpy", nogil=True, cache=cached)
+    def reduce(plan, numbers, start, stop, total, scratch):  # type: ignore[no-untyped-def]
+        stamp  # noqa: B018  # a closure variable, so part of the cache's key
+        flags = save_flags()
+        k = (
+            cast(numbers[0]), cast(numbers[1]), cast(numbers[2]), cast(numbers[3]), cast(numbers[4]),
+            cast(numbers[5]), cast(numbers[6]), cast(numbers[7]), cast(numbers[8]),
+        )  # fmt: skip
+        check, summed = plan[2], plan[3]
+        has_weight, has_pos, has_mask = plan[_HEAD + 2 * _STEP + 1] >= 0, plan[_HEAD + 3 * _STEP + 1] >= 0, plan[_HEAD + 4 * _STEP + 1] >= 0
+        step = BLOCK * 8
+        xs, ts, ws, ps, ms = scratch, scratch + step, scratch + 2 * step, scratch + 3 * step, scratch + 4 * step
+        ls, gs, hs = scratch + 5 * step, scratch + 6 * step, scratch + 7 * step
+        halves, errors = wide(scratch + 8 * step), wide(scratch + 9 * step)
+        unused = pointer(scratch + 10 * step)
+        bad = 0
+        for at in range(start, stop, BLOCK):
+            n = min(stop - at, BLOCK)
+            x, t, weight, pos_weight = pointer(xs), pointer(ts), pointer(ws), pointer(ps)
+            if plan[_HEAD + 1] >= 0:
+                x = fetch(plan, 0, at, n, xs)
+            if plan[_HEAD + _STEP + 1] >= 0:
+                t = fetch(plan, 1, at, n, ts)
+            if has_weight:
+                weight = fetch(plan, 2, at, n, ws)
+            elif not plain:
+                for j in range(n):
+                    weight[j] = one
+            if has_pos:
+                pos_weight = fetch(plan, 3, at, n, ps)
+            if has_mask:
+                gather(plan, _HEAD + 4 * _STEP, at, n, ms)
+                masked(pointer(ms), x, pointer(xs), n)
+                masked(pointer(ms), t, pointer(ts), n)
+                masked(pointer(ms), weight, pointer(ws), n)
+                x, t, weight = pointer(xs), pointer(ts), pointer(ws)
+            if check & bad_target and outside(t, n, one):
+                bad |= bad_target
+            if check & bad_probability and outside(x, n, one):
+                bad |= bad_probability
+            if check & bad_weight and outside(weight, n, greatest):
+                bad |= bad_weight
+            if check & bad_pos_weight and outside(pos_weight, n, greatest):
+                bad |= bad_pos_weight
+            l = pointer(ls) if summed else target(plan, 0, at, ls)
+            g, h = target(plan, 1, at, gs), target(plan, 2, at, hs)
+            if is_logits:
+                if plain:
+                    logits(x, t, t, l, g, h, n, k[2], k[3])
+                else:
+                    terms(t, weight, pointer(ts), pointer(ms), n, k[0], k[1])
+                    if has_pos:
+                        times(pointer(ts), pos_weight, n)
+                    logits(x, pointer(ts), pointer(ms), l, g, h, n, k[2], k[3])
+            elif is_probabilities:
+                probabilities(x, t, weight, l, n)
+            elif is_focal:
+                focal(x, t, weight, unused, l, g, n, k)
+            elif summed:
+                for j in range(n):
+                    l[j] = weight[j]
+            if narrow:
+                if plan[6]:
+                    put(plan[6], at, l, n)
+                if plan[7]:
+                    put(plan[7], at, g, n)
+                if plan[8]:
+                    put(plan[8], at, h, n)
+            if summed:
+                for j in range(n, BLOCK):
+                    l[j] = 0
+                value, rest = block_sum(l, halves, errors)
+                exact_add(total, value)
+                if rest != 0 and value - value == 0:
+                    exact_add(total, rest)
+        restore_flags(flags)
+        return bad
+
+    return reduce
+
+
+@cache
+def _kernel(*key: Any) -> Any:
+    try:
+        return _build(*key, cached=True)
+    except (RuntimeError, OSError):
+        return _build(*key, cached=False)
+
+
+def reduce(plan: plans.Array, numbers: plans.Numbers, start: int, stop: int, total: plans.Array) -> int:
+    """Elements start to stop of the plan, block sums added to total; returns what was bad about the input."""
+    formula, dtype = int(plan[plans.FORMULA_AT]), int(plan[plans.DTYPE_AT])
+    absent = all(plan[_HEAD + _STEP * i + 1] < 0 for i in (2, 3, 4))
+    plain = formula == LOGITS and absent and numbers.floor == 0
+    loss = bool(plan[plans.SUM_AT] or plan[plans.OUT_AT])
+    grad, hess = bool(plan[plans.OUT_AT + 1]), bool(plan[plans.OUT_AT + 2])
+    mean = grad and numbers.scale != 1
+    with _compiling:
+        if formula == LOGITS:
+            kernel = _kernel(formula, dtype, plain, loss, grad, hess, mean)
+        else:
+            kernel = _kernel(formula, dtype, False, True, False, False, False)
+    scratch = np.empty(_BUFFERS * BLOCK + 8)
+    return int(kernel(plan, np.array(numbers, dtype=np.float64), start, stop, total, scratch.ctypes.data))

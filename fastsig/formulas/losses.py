@@ -1,0 +1,111 @@
+"""Losses with their weights: one exponential an element serves value, gradient and hessian; twin of ``cext/formulas/losses.h``.
+
+x is a logit and t a target. pos and miss are what the two terms weigh: loss = pos log(1 + e^-x) + miss log(1 + e^x), so pos = t and
+miss = 1-t without options. Two powers of two in one constant keep z = e^-|x| normal until the division that makes w of it.
+"""
+
+from __future__ import annotations
+
+from .bce import neg_log
+from .core import exp_parts
+from .prims import Real, absolute, add, constants, div, fma, horner, mul, neg, select, sub
+
+
+def smoothed(t: Real, keep: Real, floor: Real) -> Real:
+    """t (1-e) + e/2, for keep = 1-e and floor = e/2; 1-t in place of t gives the other term without cancellation."""
+    return fma(t, keep, floor)
+
+
+def scaled(v: Real, s: Real, s_lo: Real) -> Real:
+    """v (s + s_lo), where s + s_lo is 1/N to twice the precision; 0.5 ULP."""
+    return fma(v, s, mul(v, s_lo))
+
+
+def exp_up(a: Real) -> Real:
+    """2^up_log2 e^-a for a magnitude a."""
+    k = constants(a)
+    a = select(a > k.a_max, k.a_max, a)
+    q, s = exp_parts(neg(a), k.magic_up)
+    return fma(q, s, s)
+
+
+def log1p_up(z: Real) -> Real:
+    """log(1 + z / 2^up_log2)."""
+    k = constants(z)
+    return mul(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_up)
+
+
+def lesser_up(z: Real) -> Real:
+    """w / down with w = e^-a / (1 + e^-a), the lesser of sigmoid(x) and sigmoid(-x): a normal number, to be weighed as one."""
+    k = constants(z)
+    return div(z, fma(z, k.down, k.down_up))
+
+
+def plain_loss(x: Real, z: Real, t: Real, miss: Real) -> Real:
+    """|x| u + log(1 + e^-|x|), u = miss for x >= 0 and t for x < 0, as ``bce.bce_with_logits``; miss = 1-t."""
+    u = select(x >= 0, miss, t)
+    h = select(u == 0, 0, absolute(x))
+    return fma(h, u, log1p_up(z))
+
+
+def weighted_loss(x: Real, z: Real, pos: Real, miss: Real, both: Real) -> Real:
+    """|x| u + both log(1 + e^-|x|), both = pos + miss; the logarithm is weighed before it may become subnormal."""
+    k = constants(x)
+    u = select(x >= 0, miss, pos)
+    h = select(u == 0, 0, absolute(x))
+    l = mul(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_down_up)
+    return fma(h, u, mul(mul(both, l), k.down))
+
+
+def weighted_grad(x: Real, w_up: Real, pos: Real, miss: Real, both: Real) -> Real:
+    """miss sigmoid(x) - pos sigmoid(-x)."""
+    k = constants(x)
+    v = mul(both, w_up)
+    return select(x >= 0, fma(neg(v), k.down, miss), fma(v, k.down, neg(pos)))
+
+
+def weighted_hess(w_up: Real, both: Real) -> Real:
+    """both sigmoid(x) sigmoid(-x)."""
+    k = constants(w_up)
+    v = fma(neg(w_up), mul(w_up, k.down), w_up)
+    return mul(mul(both, v), k.down)
+
+
+def weighted(v: Real, w: Real) -> Real:
+    """w v, where an element of weight 0 adds nothing also if v is infinite."""
+    k = constants(v)
+    v = select(w == 0, select(v == k.inf, 0, v), v)
+    return mul(w, v)
+
+
+def focal_miss(x: Real, w: Real, t: Real) -> Real:
+    """m = 1 - p_t = sigmoid(x) (1-t) + sigmoid(-x) t: how far from the target the prediction is."""
+    up = select(x >= 0, sub(1, w), w)
+    down = select(x >= 0, w, sub(1, w))
+    return fma(up, sub(1, t), mul(down, t))
+
+
+def focal_share(t: Real, alpha: Real, beta: Real) -> Real:
+    """alpha t + (1-alpha) (1-t), beta = 1-alpha."""
+    return fma(alpha, t, mul(beta, sub(1, t)))
+
+
+def focal_slope(x: Real, w: Real, t: Real, m: Real, loss: Real, gamma: Real) -> Real:
+    """d focal/dx / (share m^gamma) = gamma (1-2t) r loss + sigmoid(x) - t, r = sigmoid(x) sigmoid(-x) / m."""
+    k = constants(x)
+    up = select(x >= 0, sub(1, w), w)
+    down = select(x >= 0, w, sub(1, w))
+    r = select(t == 0, down, select(t == 1, up, div(mul(up, down), m)))
+    c = select(loss == k.inf, k.lift, loss)
+    r = select(loss == k.inf, 0, r)
+    g = select(x >= 0, sub(sub(1, t), w), sub(w, t))
+    return fma(mul(gamma, fma(-2, t, 1)), mul(r, c), g)
+
+
+def focal_power(x: Real, z: Real, t: Real, m: Real, f: Real) -> Real:
+    """m^f for 0 < f < 1; with t of 0 or 1, -log m is log(1 + e^x) or log(1 + e^-x) and loses nothing."""
+    k = constants(x)
+    far = select(t == 0, neg(x), x)
+    y = add(select(far > 0, far, 0), log1p_up(z))
+    y = select(t == 0, y, select(t == 1, y, neg_log(m)))
+    return mul(exp_up(mul(f, y)), k.un_up)

@@ -1,0 +1,204 @@
+"""Losses against their defining formulas in mpmath, in ULP, and their values at the edges where libraries differ."""
+
+from __future__ import annotations
+
+import warnings
+
+import loss_reference as reference
+import mpmath
+import numpy as np
+import pytest
+
+import fastsig as fs
+
+DTYPES = ["float32", "float64"]
+OPTIONS = [(w, p, s) for w in (False, True) for p in (False, True) for s in (0.0, 0.1)]
+inf, nan = np.inf, np.nan
+
+
+@pytest.fixture(autouse=True)
+def precision():
+    with mpmath.workprec(200):
+        yield
+
+
+def sample(dtype, count=300, soft=True):
+    rng = np.random.default_rng(7)
+    x = reference.logits(dtype, count)
+    t = rng.random(x.size)
+    hard = rng.random(x.size) < (0.6 if soft else 2)
+    t = np.where(hard, t > 0.5, t).astype(dtype)
+    return x, t, rng.uniform(0.1, 3, x.size).astype(dtype), rng.uniform(0.1, 9, x.size).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("with_weight", "with_pos", "smoothing"), OPTIONS)
+def test_elements_and_derivatives_in_ulp(dtype, with_weight, with_pos, smoothing):
+    x, t, w, p = sample(dtype)
+    options = {"label_smoothing": smoothing}
+    options |= {"weight": w} if with_weight else {}
+    options |= {"pos_weight": p} if with_pos else {}
+    loss, grad = fs.bce_with_logits_value_and_grad(x, t, reduction="none", **options)
+    grad2, hess = fs.bce_with_logits_grad_hess(x, t, **options)
+    assert loss.tobytes() == fs.bce_with_logits(x, t, reduction="none", **options).tobytes()
+    assert grad.tobytes() == grad2.tobytes()
+    allowed = 3 + with_weight + with_pos + (smoothing > 0)
+    for i in range(x.size):
+        inputs = (float(x[i]), float(t[i]), float(w[i]) if with_weight else 1, float(p[i]) if with_pos else 1, smoothing)
+        exact = reference.bce_logits(*inputs)
+        cancels = smoothing or t[i] not in (0, 1)
+        scale = reference.gradient_scale(*inputs) if cancels else None
+        errors = (
+            reference.ulps(loss[i], exact[0], dtype),
+            reference.ulps(grad[i], exact[1], dtype, scale),
+            reference.ulps(hess[i], exact[2], dtype),
+        )
+        assert max(errors) <= allowed, (inputs, errors)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_mean_gradient_is_the_gradient_over_the_count_in_ulp(dtype):
+    x, t, _, _ = sample(dtype, soft=False)
+    _, grad = fs.bce_with_logits_value_and_grad(x, t)
+    for i in range(x.size):
+        exact = reference.bce_logits(float(x[i]), float(t[i]))[1] / x.size
+        assert reference.ulps(grad[i], exact, dtype) <= 3, (x[i], t[i])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("gamma", [0, 1, 2.0, 3])
+@pytest.mark.parametrize("alpha", [0.25, None])
+def test_focal_in_ulp(dtype, gamma, alpha):
+    x, t, _, _ = sample(dtype, 200, soft=False)
+    loss, grad = fs.sigmoid_focal_loss_value_and_grad(x, t, alpha=alpha, gamma=gamma, reduction="none")
+    assert loss.tobytes() == fs.sigmoid_focal_loss(x, t, alpha=alpha, gamma=gamma, reduction="none").tobytes()
+    for i in range(x.size):
+        exact = reference.focal(float(x[i]), float(t[i]), alpha, gamma)
+        errors = reference.ulps(loss[i], exact[0], dtype), reference.ulps(grad[i], exact[1], dtype)
+        assert errors[0] <= 5 + 2.5 * gamma, (x[i], t[i], errors)
+        assert errors[1] <= 8 + 2.5 * gamma, (x[i], t[i], errors)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("gamma", [0.5, 1.5])
+def test_focal_of_a_fractional_gamma_in_ulp(dtype, gamma):
+    x, t, _, _ = sample(dtype, 200)
+    loss = fs.sigmoid_focal_loss(x, t, gamma=gamma, reduction="none")
+    for i in range(x.size):
+        exact = reference.focal(float(x[i]), float(t[i]), 0.25, gamma)[0]
+        _, _, up, down = reference._parts(float(x[i]))
+        far = -mpmath.log(up * (1 - mpmath.mpf(float(t[i]))) + down * mpmath.mpf(float(t[i])))
+        assert reference.ulps(loss[i], exact, dtype) <= 5 + 2.5 * gamma + 2 * gamma * far, (x[i], t[i])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bce_of_probabilities_in_ulp(dtype):
+    rng = np.random.default_rng(3)
+    p = np.concatenate([rng.random(300), 10.0 ** rng.uniform(-38, 0, 100), 1 - 10.0 ** rng.uniform(-7, 0, 100)]).astype(dtype)
+    t = np.where(rng.random(p.size) < 0.5, rng.random(p.size) < 0.5, rng.random(p.size)).astype(dtype)
+    w = rng.uniform(0.1, 3, p.size).astype(dtype)
+    loss = fs.bce(p, t, reduction="none", weight=w)
+    for i in range(p.size):
+        q, s = mpmath.mpf(float(p[i])), mpmath.mpf(float(t[i]))
+        exact = (-s * mpmath.log(q) if s else 0) + (-(1 - s) * mpmath.log(1 - q) if s != 1 else 0)
+        assert reference.ulps(loss[i], exact * mpmath.mpf(float(w[i])), dtype) <= 4, (p[i], t[i])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 7, 1024, 4000])
+def test_a_sum_is_the_sum_of_its_elements_rounded_once(dtype, n):
+    rng = np.random.default_rng(n)
+    x, t = (rng.normal(size=n) * 20).astype(dtype), rng.random(n).astype(dtype)
+    elements = [mpmath.mpf(float(v)) for v in fs.bce_with_logits(x, t, reduction="none")]
+    total = mpmath.fsum(elements)
+    assert reference.ulps(fs.bce_with_logits(x, t, reduction="sum"), total, dtype) <= 0.5001
+    assert reference.ulps(fs.bce_with_logits(x, t), total / n, dtype) <= 0.5001
+
+
+def test_edges():
+    x = np.array([inf, -inf, inf, -inf, inf, 1000.0, -1000.0])
+    t = np.array([1.0, 0.0, 0.0, 1.0, 0.5, 1.0, 0.0])
+    loss, grad = fs.bce_with_logits_value_and_grad(x, t, reduction="none")
+    assert loss.tolist() == [0, 0, inf, inf, inf, 0, 0]
+    assert grad.tolist() == [0, 0, 1, -1, 0.5, 0, 0]
+    loss, grad = fs.sigmoid_focal_loss_value_and_grad(x, t, alpha=None, gamma=2, reduction="none")
+    assert loss.tolist() == [0, 0, inf, inf, inf, 0, 0]
+    assert grad[:4].tolist() == [0, 0, 1, -1]
+    assert fs.bce([0.0, 1.0, 0.0, 1.0], [0, 1, 1, 0], reduction="none").tolist() == [0, 0, inf, inf]
+    assert np.isnan(fs.bce_with_logits([nan, 1.0], [0, 1]))
+    assert fs.bce_with_logits([inf, 1.0], [0, 1]) == inf
+
+
+def test_weight_zero_makes_an_infinite_loss_count_as_nothing():
+    assert fs.bce_with_logits([inf, 0.0], [0, 0], weight=[0, 1], reduction="sum") == fs.bce_with_logits([0.0], [0], reduction="sum")
+    assert fs.bce([0.0, 0.5], [1, 1], weight=[0, 1], reduction="sum") == fs.bce([0.5], [1], reduction="sum")
+    assert np.isnan(fs.bce_with_logits([nan], [0], weight=[0.0], reduction="sum"))
+
+
+def test_masked_elements_add_nothing_whatever_is_in_them():
+    x, t = np.array([0.5, nan, inf, -2.0]), np.array([1.0, 1.0, 0.0, nan])
+    w = np.array([2.0, nan, -1.0, inf])
+    mask = np.array([True, False, False, False])
+    for reduction in ("sum", "mean"):
+        loss, grad = fs.bce_with_logits_value_and_grad(x, t, weight=w, mask=mask, reduction=reduction)
+        alone, alone_grad = fs.bce_with_logits_value_and_grad(x[:1], t[:1], weight=w[:1], reduction=reduction)
+        assert loss == alone
+        assert grad.tolist() == [*alone_grad.tolist(), 0, 0, 0]
+    assert fs.bce_with_logits(x, t, weight=w, mask=mask, reduction="none")[1:].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "weighted_mean"])
+def test_a_mean_of_nothing_is_nan_with_a_warning_and_gradients_of_zero(reduction):
+    x = np.array([1.0, 2.0])
+    with pytest.warns(RuntimeWarning, match="over no elements is NaN") as caught:
+        loss, grad = fs.bce_with_logits_value_and_grad(x, [0, 1], mask=[False, False], reduction=reduction)
+    assert caught[0].filename == __file__
+    assert np.isnan(loss)
+    assert grad.tolist() == [0, 0]
+    with pytest.warns(RuntimeWarning, match="NaN"):
+        assert np.isnan(fs.bce_with_logits([], [], reduction=reduction))
+    with pytest.warns(RuntimeWarning, match="over no weight is NaN"):
+        assert np.isnan(fs.bce_with_logits(x, [0, 1], weight=0.0, reduction="weighted_mean"))
+    assert fs.bce_with_logits(x, [0, 1], mask=[False, False], reduction="sum") == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_halves_accumulate_in_float32_or_better_and_round_once(dtype):
+    if dtype == "bfloat16":
+        dtype = pytest.importorskip("ml_dtypes").bfloat16
+    rng = np.random.default_rng(0)
+    x, t = (rng.normal(size=5000) * 3).astype(dtype), (rng.random(5000) < 0.5).astype(dtype)
+    wide, wide_grad = fs.bce_with_logits_value_and_grad(x.astype(np.float32), t.astype(np.float32), reduction="mean")
+    loss, grad = fs.bce_with_logits_value_and_grad(x, t)
+    assert (loss.dtype, grad.dtype) == (x.dtype, x.dtype)
+    assert loss == wide.astype(dtype)
+    assert grad.tobytes() == wide_grad.astype(dtype).tobytes()
+    out = np.empty((), np.float32)
+    assert fs.bce_with_logits(x, t, out=out) is out
+    assert out == wide
+
+
+@pytest.mark.parametrize("kind", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", ">f4", ">i4"])
+def test_targets_of_every_type_give_the_same_bits(kind):
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=3000).astype(np.float32), rng.random(3000) < 0.5
+    expected = fs.bce_with_logits_value_and_grad(x, t.astype(np.float32))
+    got = fs.bce_with_logits_value_and_grad(x, t.astype(kind))
+    assert (got[0], got[1].tobytes()) == (expected[0], expected[1].tobytes())
+
+
+def test_integer_logits_become_floats_as_for_exp():
+    assert fs.bce_with_logits(np.array([1, 2], np.int32), [0, 1]).dtype == np.float64
+    assert fs.bce_with_logits(np.array([1, 2], np.int8), [0, 1]).dtype == np.float16
+    assert fs.bce_with_logits(2.0, 1) == fs.bce_with_logits([2.0], [1])
+
+
+def test_no_floating_point_exception_is_raised():
+    x, t, w, p = sample("float32")
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fs.bce_with_logits_value_and_grad(x, t, weight=w, pos_weight=p, label_smoothing=0.1)
+        fs.bce_with_logits_value_and_grad(x, t)
+        fs.sigmoid_focal_loss(x, t, gamma=1.5)
+        fs.bce([0.0, 1.0], [1, 0])
+        np.ones(4) / np.float64(3)

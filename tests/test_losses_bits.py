@@ -1,0 +1,192 @@
+"""The same bits from every backend, instruction set, number of threads, stride and chunking; sums in bounded memory."""
+
+from __future__ import annotations
+
+import pickle
+import resource
+import subprocess
+import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import fastsig as fs
+from fastsig import dispatch, exact
+
+needs_c = pytest.mark.skipif(fs.backends()["c"] != "available", reason="no C library")
+needs_numba = pytest.mark.skipif(fs.backends()["numba"] != "available", reason="no Numba")
+N, C = 2741, 3
+
+
+def data(dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(size=(N, C)) * 8).astype(dtype)
+    x.flat[:4] = [np.inf, -np.inf, 0.0, -0.0]
+    t = np.where(rng.random((N, C)) < 0.5, rng.random((N, C)) < 0.5, rng.random((N, C))).astype(dtype)
+    t.flat[:2] = [1, 0]
+    options = {
+        "weight": rng.random((N, 1)).astype(dtype),
+        "pos_weight": rng.uniform(0.5, 4, C),
+        "mask": rng.random((N, C)) < 0.9,
+        "label_smoothing": 0.1,
+    }
+    options["mask"].flat[:2] = False
+    return x, t, options
+
+
+def raw(*results):
+    return [np.asarray(r).tobytes() for r in results]
+
+
+CALLS = {
+    "value": lambda x, t, o, **how: raw(fs.bce_with_logits(x, t, reduction="sum", **how)),
+    "value_and_grad": lambda x, t, o, **how: raw(*fs.bce_with_logits_value_and_grad(x, t, **how)),
+    "with_options": lambda x, t, o, **how: raw(*fs.bce_with_logits_value_and_grad(x, t, reduction="weighted_mean", **o, **how)),
+    "elements": lambda x, t, o, **how: raw(fs.bce_with_logits(x, t, reduction="none", **o, **how)),
+    "grad_hess": lambda x, t, o, **how: raw(*fs.bce_with_logits_grad_hess(x, t, **o, **how)),
+    "probabilities": lambda x, t, o, **how: raw(fs.bce(fs.sigmoid(x), t, weight=o["weight"], mask=o["mask"], **how)),
+    "focal": lambda x, t, o, **how: raw(*fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=2.5, mask=o["mask"], **how)),
+}
+
+
+@needs_c
+@needs_numba
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("call", CALLS)
+def test_c_and_numba_give_the_same_bits(call, dtype):
+    x, t, options = data(dtype)
+    assert CALLS[call](x, t, options, backend="c") == CALLS[call](x, t, options, backend="numba")
+
+
+@needs_c
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("call", CALLS)
+def test_instruction_sets_give_the_same_bits(call, dtype):
+    from fastsig.backends import c
+
+    x, t, options = data(dtype)
+    expected = CALLS[call](x, t, options, backend="c")
+    best = c.isa()
+    try:
+        for isa in c.isas():
+            c.set_isa(isa)
+            assert CALLS[call](x, t, options, backend="c") == expected, isa
+    finally:
+        c.set_isa(best)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("call", CALLS)
+def test_threads_and_strides_leave_no_trace(call, dtype):
+    x, t, options = data(dtype)
+    x, t = np.tile(x, (140, 1)), np.tile(t, (140, 1))
+    options |= {"weight": np.tile(options["weight"], (140, 1)), "mask": np.tile(options["mask"], (140, 1))}
+    expected = CALLS[call](x, t, options, threads=1)
+    for threads in (2, 3, 8):
+        assert CALLS[call](x, t, options, threads=threads) == expected
+    wide = np.zeros((*x.shape, 2), dtype)
+    wide[..., 0] = x
+    assert CALLS[call](wide[..., 0], np.asfortranarray(t), options, threads=2) == expected
+    assert CALLS[call](x[::-1][::-1], t.astype(np.float64), options, threads=1) == expected
+
+
+@needs_c
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 15, 1000, 1024, 1025, 70_001])
+def test_the_short_way_gives_the_bits_of_the_general_one(dtype, n):
+    if dispatch.quick_loss is None:
+        pytest.skip("FASTSIG_BACKEND is set")
+    rng = np.random.default_rng(n)
+    x, t = (rng.normal(size=n) * rng.choice([0.1, 5, 40])).astype(dtype), rng.random(n).astype(dtype)
+    assert dispatch.quick_loss(x, t, 3, True, 1 << 30) is not NotImplemented
+    for reduction in ("sum", "mean"):
+        general = raw(*fs.bce_with_logits_value_and_grad(x, t, reduction=reduction, backend="c"))
+        assert raw(*fs.bce_with_logits_value_and_grad(x, t, reduction=reduction)) == general
+        assert raw(fs.bce_with_logits(x, t, reduction=reduction)) == general[:1]
+    assert raw(*fs.bce_with_logits_grad_hess(x, t)) == raw(*fs.bce_with_logits_grad_hess(x, t, backend="c"))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("chunk", [1024, 5 * 1024, 100 * 1024])
+def test_chunks_at_multiples_of_1024_give_the_bits_of_the_whole(dtype, chunk):
+    rng = np.random.default_rng(0)
+    n = 200_001
+    x, t, w, p = (rng.normal(size=n) * 9).astype(dtype), rng.random(n).astype(dtype), rng.random(n).astype(dtype), np.float32(2.5)
+    mask = rng.random(n) < 0.7
+    accumulators = [fs.BCEAccumulator() for _ in range(3)]
+    starts = rng.permutation(np.arange(0, n, chunk))
+    for i, start in enumerate(starts):
+        s = slice(start, start + chunk)
+        accumulators[i % 3].update(x[s], t[s], weight=w[s], pos_weight=p, mask=mask[s], label_smoothing=0.1)
+    first = pickle.loads(pickle.dumps(accumulators[0]))
+    merged = first.merge(accumulators[2]).merge(accumulators[1])
+    assert merged.count == mask.sum()
+    for reduction in ("sum", "mean", "weighted_mean"):
+        whole = fs.bce_with_logits(x, t, weight=w, pos_weight=p, mask=mask, label_smoothing=0.1, reduction=reduction)
+        assert raw(merged.result(reduction)) == raw(whole)
+
+
+def test_an_accumulator_keeps_what_it_had_when_an_update_is_refused():
+    total = fs.BCEAccumulator().update([1.0, 2.0], [0, 1])
+    before = total.result("sum")
+    with pytest.raises(ValueError, match="targets"):
+        total.update([1.0], [2.0])
+    assert (total.result("sum"), total.count) == (before, 2)
+    with pytest.raises(ValueError, match="'none'"):
+        total.result("none")
+    with pytest.raises(TypeError, match="other"):
+        total.merge(3)
+    with pytest.warns(RuntimeWarning, match="no elements"):
+        assert np.isnan(fs.BCEAccumulator().result())
+
+
+def test_an_exact_quotient_is_rounded_once():
+    half = exact.Total(units=(1 << exact.UNIT_LOG2) + (1 << (exact.UNIT_LOG2 - 24)))  # 1 + 2^-24, half way between two float32
+    assert half.over(1, np.dtype(np.float32)) == 1
+    above = exact.Total(units=half.units + 1)
+    assert above.over(1, np.dtype(np.float32)) == np.nextafter(np.float32(1), np.float32(2))
+    assert exact.Total(units=1).over(1, np.dtype(np.float64)) == 5e-324
+    assert exact.Total(units=1 << 2200).over(1, np.dtype(np.float64)) == np.inf
+
+
+def test_concurrent_calls_from_many_threads():
+    x, t, options = data(np.float32)
+    expected = CALLS["with_options"](x, t, options)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: CALLS["with_options"](x, t, options, threads=2), range(64)))
+    assert all(r == expected for r in results)
+
+
+def test_no_loss_array_and_no_expanded_weights_are_made():
+    n = 1 << 21
+    x, t = np.zeros((n // 4, 4), np.float32), np.zeros((n // 4, 4), np.uint8)
+    mask = np.ones((n // 4, 1), bool)
+    fs.bce_with_logits(x[:9], t[:9], weight=np.ones(4), mask=mask[:9])
+    tracemalloc.start()
+    fs.bce_with_logits(x, t, weight=np.ones(4), pos_weight=2.0, mask=mask, reduction="weighted_mean")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+MEAN_OF_MANY = """
+import numpy as np, resource, fastsig as fs
+x = np.zeros(100_000_000, np.float32)
+x[::512] = 1.0  # every page is in memory before the pass
+t = np.zeros(100_000_000, bool)
+t[::2048] = True
+fs.bce_with_logits(x[:2000], t[:2000])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+fs.bce_with_logits(x, t, weight=np.float32(2), pos_weight=3.0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_mean_of_1e8_elements_needs_less_than_10_mib_more():
+    assert resource  # the measurement in the other process needs it too
+    run = subprocess.run([sys.executable, "-c", MEAN_OF_MANY], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 10 * 1024
