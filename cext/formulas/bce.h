@@ -38,7 +38,7 @@ FORMULA R FN(bce)(R p, R t) {
 }
 
 FORMULA R FN(bce_grad)(R p, R t) {
-    p = select(p >= 0, select(p <= 1, p, K(nan)), K(nan));
+    p = absolute(select(p >= 0, select(p <= 1, p, K(nan)), K(nan)));
     R m = sub(1, p);
     R num = select(t == 0, 1, select(t == 1, -1, sub(p, t)));
     R den = select(t == 0, m, select(t == 1, p, mul(p, m)));

@@ -59,9 +59,9 @@ def bce(p: Real, t: Real) -> Real:
 
 
 def bce_grad(p: Real, t: Real) -> Real:
-    """(p - t) / (p (1-p)), which is 1/(1-p) for t = 0 and -1/p for t = 1."""
+    """(p - t) / (p (1-p)), which is 1/(1-p) for t = 0 and -1/p for t = 1; -0 is the probability 0."""
     k = constants(p)
-    p = select(p >= 0, select(p <= 1, p, k.nan), k.nan)
+    p = absolute(select(p >= 0, select(p <= 1, p, k.nan), k.nan))
     m = sub(1, p)
     num = select(t == 0, 1, select(t == 1, -1, sub(p, t)))
     den = select(t == 0, m, select(t == 1, p, mul(p, m)))
