@@ -37,7 +37,8 @@ int fastsig_isa_available(const char *name);
 /* 0, or -1 when this machine or this build has none of that name. For tests: results never depend on it. */
 int fastsig_set_isa(const char *name);
 
-/* Outputs of at least this many bytes are written past the caches. Default: half of the last-level cache. */
+/* Outputs of at least this many bytes are written past the caches. Default: half of the last-level cache,
+ * at most 24 MiB. */
 size_t fastsig_stream_bytes(void);
 void fastsig_set_stream_bytes(size_t bytes);
 

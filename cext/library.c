@@ -9,7 +9,9 @@
 #include "reduce.h"
 
 const fastsig_table *fastsig_active = &fastsig_table_baseline;
-size_t fastsig_stream_threshold = (size_t)24 << 20; /* where the size of the last-level cache is not known */
+/* The most that one program's share of a last-level cache was seen to hold of an output: benchmarks/NOTES.md, "Streaming stores". */
+enum { SHARE = 24 << 20 };
+size_t fastsig_stream_threshold = SHARE;
 
 static int always(void) { return 1; }
 #ifdef FASTSIG_X86
@@ -53,11 +55,11 @@ int fastsig_set_isa(const char *name) {
     return -1;
 }
 
-/* Half of the last-level cache: input and output together no longer fit. benchmarks/NOTES.md has the measurement. */
+/* Half of the last-level cache: input and output together no longer fit. A server's cache of hundreds of megabytes is not ours alone. */
 static void choose_stream_threshold(void) {
 #ifdef _SC_LEVEL3_CACHE_SIZE
     long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    if (cache > 0) fastsig_stream_threshold = (size_t)cache / 2;
+    if (cache > 0 && cache / 2 < SHARE) fastsig_stream_threshold = (size_t)cache / 2;
 #endif
 }
 
