@@ -5,6 +5,7 @@ bfloat16 arrays are served here once any ``fs`` function has seen one, or ml_dty
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .dispatch import host_ufunc
@@ -20,6 +21,8 @@ def __getattr__(name: str) -> np.ufunc:
     if name not in BY_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; the operations are {', '.join(BY_NAME)}")
     ufunc = host_ufunc(name)
+    with suppress(AttributeError):  # older NumPy: ufuncs have no attributes, and pickle looks through every module
+        ufunc.__module__ = __name__
     globals()[name] = ufunc
     return ufunc
 
