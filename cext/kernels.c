@@ -25,8 +25,9 @@ typedef void (*run_fn)(const void *const *in, void *out, size_t n);
 /* one operation on contiguous elements; stream: out is aligned to a line and n a multiple of a line's elements */
 typedef struct { run_fn run, stream; int nin; size_t size; } kernel;
 
-/* The hardware prefetcher stops at each page; asking this far ahead keeps the memory busy across them (benchmarks/NOTES.md). */
-enum { AHEAD = 4096 };
+/* How far ahead a loop asks for its lines. From memory a page, for there the hardware prefetcher stops; from the caches a little:
+ * the hardware then also prefetches, but late and not for writing. Both measured: benchmarks/NOTES.md. */
+enum { PAGE = 4096, NEAR = 1024 };
 
 static void run_streaming(const kernel *k, char *const *args, size_t n) {
     char *out = args[k->nin];
@@ -128,8 +129,10 @@ enum { NIN_UNARY = 1, NIN_BINARY = 2 };
         size_t i = 0;                                                                                       \
         for (; i + W <= n; i += W) {                                                                        \
             _Alignas(LINE) T line[W];                                                                       \
-            if (stream) __builtin_prefetch((const char *)(x + i) + AHEAD);                                  \
-            if (stream && NIN_##ARITY == 2) __builtin_prefetch((const char *)(y + i) + AHEAD);              \
+            const size_t ahead = stream ? PAGE : NEAR;                                                      \
+            __builtin_prefetch((const char *)(x + i) + ahead);                                              \
+            if (NIN_##ARITY == 2) __builtin_prefetch((const char *)(y + i) + ahead);                        \
+            if (!stream) __builtin_prefetch((char *)(out + i) + ahead, 1);                                  \
             LINE_##SFX(op, ARITY)                                                                           \
             store_line((char *)(out + i), line, stream);                                                    \
         }                                                                                                   \

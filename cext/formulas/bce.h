@@ -1,14 +1,13 @@
 /* Binary cross-entropy and its gradient, from logits and from probabilities; twin of fastsig/formulas/bce.py. */
 FORMULA R FN(bce_with_logits)(R x, R t) {
-    R a = absolute(x);
-    R l = mul(FN(log1p_exp)(a), K(un_up));
+    R l = mul(FN(log1p_exp)(FN(magnitude)(x)), K(un_up));
     R u = select(x >= 0, sub(1, t), t);
-    R h = select(u == 0, 0, a);
+    R h = select(u == 0, 0, absolute(x));
     return fma(h, u, l);
 }
 
 FORMULA R FN(bce_with_logits_grad)(R x, R t) {
-    R w = FN(tail)(absolute(x), K(down));
+    R w = FN(tail)(FN(magnitude)(x), K(down));
     return select(x >= 0, sub(sub(1, t), w), sub(w, t));
 }
 

@@ -16,8 +16,12 @@ FORMULA FN(parts) FN(exp_parts)(R a, R magic) {
     return (FN(parts)){q, s};
 }
 
+FORMULA R FN(magnitude)(R x) {
+    R a = absolute(x);
+    return select(a > K(a_max), K(a_max), a);
+}
+
 FORMULA R FN(tail)(R a, R c) {
-    a = select(a > K(a_max), K(a_max), a);
     FN(parts) e = FN(exp_parts)(a, K(magic_down));
     R d = add(e.s, fma(e.q, e.s, K(down)));
     return div(c, d);
@@ -36,7 +40,6 @@ FORMULA FN(pair) FN(tail_pair)(R a, R c, R un_c) {
 }
 
 FORMULA R FN(log1p_exp)(R a) {
-    a = select(a > K(a_max), K(a_max), a);
     FN(parts) e = FN(exp_parts)(neg(a), K(magic_up));
     R z = fma(e.q, e.s, e.s);
     return mul(z, horner(K(log1p), mul(z, K(un_up))));

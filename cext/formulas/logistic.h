@@ -1,16 +1,16 @@
 /* The elementwise family; twin of fastsig/formulas/logistic.py. */
 FORMULA R FN(sigmoid)(R x) {
-    R w = FN(tail)(absolute(x), K(down));
+    R w = FN(tail)(FN(magnitude)(x), K(down));
     return select(x >= 0, sub(1, w), w);
 }
 
 FORMULA R FN(sigmoid_grad)(R x) {
-    R w = FN(tail)(absolute(x), K(down));
+    R w = FN(tail)(FN(magnitude)(x), K(down));
     return fma(neg(w), w, w);
 }
 
 FORMULA R FN(softplus)(R x) {
-    return fma(FN(log1p_exp)(absolute(x)), K(un_up), select(x > 0, x, 0));
+    return fma(FN(log1p_exp)(FN(magnitude)(x)), K(un_up), select(x > 0, x, 0));
 }
 
 FORMULA R FN(log_sigmoid)(R x) {
@@ -30,15 +30,13 @@ FORMULA R FN(logit)(R p) {
 }
 
 FORMULA R FN(silu)(R x) {
-    R a = absolute(x);
-    a = select(a > K(a_max), K(a_max), a);
-    R w = mul(FN(tail)(a, mul(a, K(down_up))), K(un_up));
-    return select(x >= 0, sub(x, w), neg(w));
+    R a = FN(magnitude)(x);
+    R w = FN(tail)(a, mul(a, K(down_up)));
+    return fma(neg(w), K(un_up), select(x >= 0, x, K(minus_zero)));
 }
 
 FORMULA R FN(silu_grad)(R x) {
-    R a = absolute(x);
-    a = select(a > K(a_max), K(a_max), a);
+    R a = FN(magnitude)(x);
     FN(pair) v = FN(tail_pair)(a, K(down_up), K(un_down_up));
     R w = mul(v.hi, K(un_up));
     R g = sub(1, w);

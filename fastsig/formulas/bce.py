@@ -6,24 +6,23 @@ the result, so that 0 * inf never appears.
 
 from __future__ import annotations
 
-from .core import log1p_exp, log_ratio, real, tail
+from .core import log1p_exp, log_ratio, magnitude, real, tail
 from .prims import Real, absolute, add, bits, constants, div, fma, iadd, isub, mul, neg, select, shl, shr, sub, unbits
 
 
 def bce_with_logits(x: Real, t: Real) -> Real:
     """|x| u + log(1 + e^-|x|), u = 1-t for x >= 0 and t for x < 0."""
     k = constants(x)
-    a = absolute(x)
-    l = mul(log1p_exp(a), k.un_up)
+    l = mul(log1p_exp(magnitude(x)), k.un_up)
     u = select(x >= 0, sub(1, t), t)
-    h = select(u == 0, 0, a)
+    h = select(u == 0, 0, absolute(x))
     return fma(h, u, l)
 
 
 def bce_with_logits_grad(x: Real, t: Real) -> Real:
     """sigmoid(x) - t."""
     k = constants(x)
-    w = tail(absolute(x), k.down)
+    w = tail(magnitude(x), k.down)
     return select(x >= 0, sub(sub(1, t), w), sub(w, t))
 
 

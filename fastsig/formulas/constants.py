@@ -56,6 +56,8 @@ class Constants(NamedTuple):
     greatest: float
     """the greatest finite number"""
     zero: float = 0.0
+    minus_zero: float = -0.0
+    """adding it changes nothing, the sign of a zero included"""
     half: float = 0.5
     one: float = 1.0
     inf: float = inf

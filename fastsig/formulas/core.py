@@ -2,13 +2,13 @@
 
 e^a = 2^n e^r with n = a/ln 2 rounded to an integer and r = a - n ln 2, so |r| <= ln(2)/2. Adding ``magic`` rounds, and leaves n
 and an exponent bias in the low bits, from where one shift makes 2^(n+b): b keeps every scaled quantity a normal number.
-Functions take a magnitude a >= 0; a NaN goes through all of them. Errors are in ULP of the value returned; docs/numerics.md
+Functions take a magnitude 0 <= a <= a_max; a NaN goes through all of them. Errors are in ULP of the value returned; docs/numerics.md
 derives them.
 """
 
 from __future__ import annotations
 
-from .prims import Int, Real, add, bits, constants, div, fma, horner, iadd, mul, neg, select, shl, sub, unbits
+from .prims import Int, Real, absolute, add, bits, constants, div, fma, horner, iadd, mul, neg, select, shl, sub, unbits
 
 
 def real(i: Int) -> Real:
@@ -29,17 +29,23 @@ def exp_parts(a: Real, magic: Real) -> tuple[Real, Real]:
     return q, s
 
 
+def magnitude(x: Real) -> Real:
+    """|x|, but no more than a_max, where every result has reached its limit."""
+    k = constants(x)
+    a = absolute(x)
+    return select(a > k.a_max, k.a_max, a)
+
+
 def tail(a: Real, c: Real) -> Real:
     """(c/down) / (1 + e^a), the division itself rounding into the subnormals; 2 ULP."""
     k = constants(a)
-    a = select(a > k.a_max, k.a_max, a)
     q, s = exp_parts(a, k.magic_down)
     d = add(s, fma(q, s, k.down))
     return div(c, d)
 
 
 def tail_pair(a: Real, c: Real, un_c: Real) -> tuple[Real, Real]:
-    """hi, lo with hi + lo = (c/down) / (1 + e^a) to 0.6 ULP of hi, for a <= a_max and un_c = 1/c a power of two.
+    """hi, lo with hi + lo = (c/down) / (1 + e^a) to 0.6 ULP of hi, for un_c = 1/c a power of two.
 
     What the rounding of the denominator and of the division lost is put back as lo.
     """
@@ -56,7 +62,6 @@ def tail_pair(a: Real, c: Real, un_c: Real) -> tuple[Real, Real]:
 def log1p_exp(a: Real) -> Real:
     """2^up_log2 log(1 + e^-a); 2 ULP."""
     k = constants(a)
-    a = select(a > k.a_max, k.a_max, a)
     q, s = exp_parts(neg(a), k.magic_up)
     z = fma(q, s, s)
     return mul(z, horner(k.log1p, mul(z, k.un_up)))

@@ -6,25 +6,25 @@ its accuracy down to the last subnormal. softplus is max(x, 0) + log(1 + e^-|x|)
 
 from __future__ import annotations
 
-from .core import log1p_exp, log_ratio, real, tail, tail_pair
-from .prims import Real, absolute, bits, constants, fma, iadd, isub, mul, neg, select, shl, shr, sub, unbits
+from .core import log1p_exp, log_ratio, magnitude, real, tail, tail_pair
+from .prims import Real, bits, constants, fma, iadd, isub, mul, neg, select, shl, shr, sub, unbits
 
 
 def sigmoid(x: Real) -> Real:
     k = constants(x)
-    w = tail(absolute(x), k.down)
+    w = tail(magnitude(x), k.down)
     return select(x >= 0, sub(1, w), w)
 
 
 def sigmoid_grad(x: Real) -> Real:
     k = constants(x)
-    w = tail(absolute(x), k.down)
+    w = tail(magnitude(x), k.down)
     return fma(neg(w), w, w)
 
 
 def softplus(x: Real) -> Real:
     k = constants(x)
-    return fma(log1p_exp(absolute(x)), k.un_up, select(x > 0, x, 0))
+    return fma(log1p_exp(magnitude(x)), k.un_up, select(x > 0, x, 0))
 
 
 def log_sigmoid(x: Real) -> Real:
@@ -49,12 +49,14 @@ def logit(p: Real) -> Real:
 
 
 def silu(x: Real) -> Real:
-    """max(x, 0) - |x| w, with |x| w kept scaled, so that it is rounded into the subnormals once, also where w alone is subnormal."""
+    """max(x, 0) - |x| w, with |x| w kept scaled, so that it is rounded into the subnormals once, also where w alone is subnormal.
+
+    The zero of the maximum is -0, so that silu(-0) and the limit at -inf are -0.
+    """
     k = constants(x)
-    a = absolute(x)
-    a = select(a > k.a_max, k.a_max, a)
-    w = mul(tail(a, mul(a, k.down_up)), k.un_up)
-    return select(x >= 0, sub(x, w), neg(w))
+    a = magnitude(x)
+    w = tail(a, mul(a, k.down_up))
+    return fma(neg(w), k.un_up, select(x >= 0, x, k.minus_zero))
 
 
 def silu_grad(x: Real) -> Real:
@@ -63,8 +65,7 @@ def silu_grad(x: Real) -> Real:
     The second crosses zero at x = -1.28, so there w, g and a g carry their low parts.
     """
     k = constants(x)
-    a = absolute(x)
-    a = select(a > k.a_max, k.a_max, a)
+    a = magnitude(x)
     v, v_lo = tail_pair(a, k.down_up, k.un_down_up)
     w = mul(v, k.un_up)
     g = sub(1, w)

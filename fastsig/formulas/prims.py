@@ -46,15 +46,14 @@ def _real_type(*values: Any) -> type:
 
 
 def _rounded(exact: Fraction, real: type) -> Real:
-    """The nearest number of this type, ties to even, subnormals included."""
-    if exact == 0:
-        return real(0)
+    """The nearest number of this type, ties to even, subnormals included; not for 0."""
     info = np.finfo(real)
     magnitude = abs(exact)
     exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
     exponent -= magnitude < Fraction(2) ** exponent
     step = Fraction(2) ** (max(exponent, int(info.minexp)) - int(info.nmant))
-    return real(math.ldexp(round(exact / step), max(exponent, int(info.minexp)) - int(info.nmant)))
+    nearest = math.ldexp(round(magnitude / step), max(exponent, int(info.minexp)) - int(info.nmant))
+    return real(-nearest if exact < 0 else nearest)
 
 
 def fma(a: Real, b: Real, c: Real) -> Real:
