@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..console import Progress, progress, show
+from ..plans import BLOCK
+from . import npy
 from .apply import positive
 from .npy import Array, FileProblem, Mapped, chunks
 from .tally import Options, Tally
 
-CLASS_CHUNKS = 8
+CLASS_CHUNKS = 4
 """A table by class reads so many chunks at a time: each class then has a column long enough to be worth a pass."""
 
 
@@ -77,10 +79,10 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
 
 
 def _in_order(array: Array | None, shape: tuple[int, ...], piece: slice) -> Array | None:
-    """These elements of the array broadcast to the shape, in C order; a view where they lie side by side, else a copy of them."""
+    """These elements of the array broadcast to the shape, in C order; a view where there is one, else a copy of them."""
     if array is None:
         return None
-    if np.shape(array) == shape and array.flags.c_contiguous:
+    if np.shape(array) == shape and (array.flags.c_contiguous or array.ndim == 1):
         return array.reshape(-1)[piece]
     return np.broadcast_to(array, shape).flat[piece] if np.ndim(array) else np.broadcast_to(array, piece.stop - piece.start)
 
@@ -115,9 +117,10 @@ def over_classes(operands: Operands, options: Options, bar: Progress) -> list[Ta
 
 
 def _rows(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Slices of the places before the last axis, multiples of 1,024 long."""
-    count, step = math.prod(shape[:-1]), 1024
-    step *= max(1, CLASS_CHUNKS * 1024 // max(shape[-1], 1))
+    """Slices of the places before the last axis, multiples of BLOCK long."""
+    count = math.prod(shape[:-1])
+    blocks = min(CLASS_CHUNKS * npy.CHUNK // max(shape[-1], 1), npy.CHUNK) // BLOCK
+    step = max(blocks, 1) * BLOCK
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
