@@ -44,8 +44,8 @@ def sigmoid_focal_loss(
 
     Notes
     -----
-    Accuracy: each element at most 5 + 2.5 * gamma ULP for a whole gamma; otherwise 2 ULP more for each unit of
-    ``gamma * -log(1 - p_t)``. Sums as in `bce_with_logits`.
+    Accuracy: each element at most 4 + 2 * gamma ULP with t of 0 or 1, whether gamma is whole or not, and 5 + 2.5 * gamma with a
+    soft t; 1 more with weight. float16 and bfloat16 are computed in float32 and rounded once. Sums as in `bce_with_logits`.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def sigmoid_focal_loss_value_and_grad(
 
     Notes
     -----
-    Accuracy: with t of 0 or 1 and a whole gamma at most 8 + 2.5 * gamma ULP. With a soft t the derivative has zeros and cancels
+    Accuracy: with t of 0 or 1 at most 4 + 2 * gamma ULP, 1 more with weight. With a soft t the derivative has zeros and cancels
     near them.
 
     Raises

@@ -44,9 +44,9 @@ def focal(ops: passes.Operands, alpha: float | None, gamma: float) -> Numbers:
         raise ValueError(f"{ops.name}: alpha={alpha!r} must be a number in [0, 1], or None to weigh both classes alike")
     if not _is_number(gamma) or not 0 <= gamma <= 1000:
         raise ValueError(f"{ops.name}: gamma={gamma!r} must be a number in [0, 1000]; 0 is plain cross-entropy")
-    power = math.floor(gamma)
+    head = float(np.float32(gamma)) if ops.code != plans.F64 else float(gamma)
     share = (1.0, 1.0) if alpha is None else (float(alpha), 1 - float(alpha))
-    return Numbers(alpha=share[0], beta=share[1], gamma=float(gamma), fraction=float(gamma) - power, power=float(power))
+    return Numbers(alpha=share[0], beta=share[1], gamma=head, gamma_lo=float(gamma) - head, whole=float(gamma == math.floor(gamma)))
 
 
 def _is_number(value: Any) -> bool:

@@ -47,6 +47,7 @@ CALLS = {
     "elements": lambda x, t, o, **how: raw(fs.bce_with_logits(x, t, reduction="none", **o, **how)),
     "grad_hess": lambda x, t, o, **how: raw(*fs.bce_with_logits_grad_hess(x, t, **o, **how)),
     "probabilities": lambda x, t, o, **how: raw(fs.bce(fs.sigmoid(x), t, weight=o["weight"], mask=o["mask"], **how)),
+    "focal_whole": lambda x, t, o, **how: raw(*fs.sigmoid_focal_loss_value_and_grad(x, t, weight=o["weight"], **how)),
     "focal": lambda x, t, o, **how: raw(*fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=2.5, mask=o["mask"], **how)),
 }
 

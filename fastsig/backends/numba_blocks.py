@@ -124,10 +124,10 @@ def focal_of(name: str) -> Any:
             store(l, j, weighted(loss, share))
 
     @part(name)
-    def fraction(x, t, m, l, g, n, f):  # type: ignore[no-untyped-def]
+    def raised(x, t, m, l, g, n, gamma, gamma_lo):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
-            power = focal_power(load(x, j), exp_up(absolute(load(x, j))), load(t, j), load(m, j), f)
+            power = focal_power(load(x, j), exp_up(absolute(load(x, j))), load(t, j), load(m, j), gamma, gamma_lo)
             store(g, j, mul(load(g, j), power))
             store(l, j, weighted(load(l, j), power))
 
@@ -147,10 +147,11 @@ def focal_of(name: str) -> Any:
     @part(name)
     def focal(x, t, weight, m, l, g, n, k):  # type: ignore[no-untyped-def]
         start(x, t, weight, m, l, g, n, k[4], k[5], k[6])
-        if k[7] > 0:
-            fraction(x, t, m, l, g, n, k[7])
-        for _ in range(int(k[8])):
-            multiply(m, l, g, n)
+        if k[8] != 0:
+            for _ in range(int(k[6])):
+                multiply(m, l, g, n)
+        else:
+            raised(x, t, m, l, g, n, k[6], k[7])
         if k[2] != 1:
             scale(g, n, k[2], k[3])
 
