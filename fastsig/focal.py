@@ -6,7 +6,7 @@ from typing import Any
 
 from . import passes
 from .plans import FOCAL
-from .reductions import focal, value, value_and_grad
+from .reductions import WITH_GRAD, focal, quick, value, value_and_grad
 
 
 def sigmoid_focal_loss(
@@ -54,6 +54,10 @@ def sigmoid_focal_loss(
 
     Source: fastsig/formulas/losses.py; Lin et al., "Focal Loss for Dense Object Detection", 2017.
     """
+    operands = (logits, targets, weight, None, mask)
+    result = quick(FOCAL, reduction, 0, check, operands, backend, threads, out, alpha=alpha, gamma=gamma)
+    if result is not NotImplemented:
+        return result
     ops = passes.operands("sigmoid_focal_loss", "logits", logits, targets, weight, None, mask)
     return value(ops, FOCAL, focal(ops, alpha, gamma), reduction, check, out, backend, threads)
 
@@ -101,5 +105,9 @@ def sigmoid_focal_loss_value_and_grad(
 
     Source: fastsig/formulas/losses.py.
     """
+    operands = (logits, targets, weight, None, mask)
+    result = quick(FOCAL, reduction, WITH_GRAD, check, operands, backend, threads, out, grad_out, alpha=alpha, gamma=gamma)
+    if result is not NotImplemented:
+        return result  # type: ignore[no-any-return]
     ops = passes.operands("sigmoid_focal_loss_value_and_grad", "logits", logits, targets, weight, None, mask)
     return value_and_grad(ops, FOCAL, focal(ops, alpha, gamma), reduction, check, out, grad_out, backend, threads)
