@@ -179,7 +179,8 @@ def test_the_short_way_leaves_the_rest_to_the_general_one(short_ways):
     refused = [
         ((memory[:N], t), overlapping, ValueError), ((x, t + 2), {}, ValueError), ((x, t[:5]), {}, ValueError),
         ((x, t), {"weight": -1.0}, ValueError), ((x, t), {"weight": np.full((1, N, C), 1.0)}, ValueError),
-        ((x, t), {"mask": mask.astype(int)}, TypeError), ((x, t), {"grad_out": t.copy()[::-1]}, None), ((x, t), {"label_smoothing": 1}, ValueError),
+        ((x, t), {"mask": mask.astype(int)}, TypeError), ((x, t), {"grad_out": t.copy()[::-1]}, None),
+        ((x, t), {"label_smoothing": 1}, ValueError),
         ((x, t), {"label_smoothing": 10**400}, ValueError), ((x, t), {"weight": 10**400}, TypeError),
         ((x, t), {"mask": mask}, RuntimeWarning),
         ((x.tolist(), t), {}, None), ((x, t), {"reduction": "weighted_mean", "weight": 2.0}, None), ((x[:0], t[:0]), {}, RuntimeWarning),
