@@ -18,6 +18,7 @@ import pytest
 from test_apply import peak_kib, saved, sparse
 
 import fastsig as fs
+from fastsig import console
 from fastsig.__main__ import main
 from fastsig.files import npy, score, tally
 
@@ -228,3 +229,19 @@ def test_memory_does_not_grow_with_the_file(options: tuple[str, ...], tmp_path: 
                 file.truncate(file.tell() + size * np.dtype(dtype).itemsize)
     small, big = tmp_path / "small", tmp_path / "big"
     assert peak_kib(tmp_path, small, big, "score", "IN.x", "IN.t", *options) < 32 * 1024
+
+
+def test_without_rich_the_tables_are_plain_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("rich.console", "rich.table", "rich.progress"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(console, "PATIENCE", 0)
+    x, t = data(np.float32, (100, 2))
+    assert main(["score", saved(tmp_path / "x.npy", x), saved(tmp_path / "t.npy", t), "--per-class"]) == 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[0] == "elements       200"
+    assert lines[1] == f"mean           {loss(x, t, 'mean')!r}"
+    assert lines[-2].split()[:3] == ["0", "100", f"{loss(x[:, 0], t[:, 0], 'mean'):.6g}"]
+    assert said.err == ""
