@@ -196,6 +196,17 @@ def test_no_traceback_from_a_process(tmp_path: Path) -> None:
     assert all(name in done.stderr for name in ("sigmod", *command.NAMES))
 
 
+@pytest.mark.parametrize(("name", "value"), [("FASTSIG_BACKEND", "gpu"), ("FASTSIG_BACKEND", "cuda"), ("FASTSIG_NUM_THREADS", "many")])
+@pytest.mark.parametrize("command", [("apply", "sigmoid", "x.npy", "out.npy"), ("score", "x.npy", "x.npy")])
+def test_a_wrong_setting_is_one_line_and_status_2(command: tuple[str, ...], name: str, value: str, tmp_path: Path) -> None:
+    saved(tmp_path / "x.npy", np.zeros(1 << 18))
+    words, environment = [sys.executable, "-m", "fastsig", *command], os.environ | {name: value}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert name in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
 @pytest.mark.parametrize("out", ["nowhere/out.npy", "."])
 def test_a_place_that_cannot_be_written_is_status_2(out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["apply", "sigmoid", saved(tmp_path / "in.npy", np.ones(3)), str(tmp_path / out)]) == 2

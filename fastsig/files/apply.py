@@ -105,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
     given = _parser().parse_args(argv)
     try:
         apply(given.op, given.source, given.out, dtype=given.dtype, threads=given.threads, force=given.force, bfloat16=given.bfloat16)
-    except FileProblem as error:
+    except (FileProblem, ValueError, RuntimeError) as error:  # the last two where FASTSIG_BACKEND or FASTSIG_NUM_THREADS is wrong
         print(f"fastsig apply: {error}", file=sys.stderr)
         return 2
     except OSError as error:

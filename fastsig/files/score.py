@@ -205,8 +205,11 @@ def main(argv: Sequence[str]) -> int:
             given.logits, given.labels, weight=given.weight, pos_weight=given.pos_weight, mask=given.mask, bfloat16=given.bfloat16
         )  # fmt: skip
         found = score(operands, Options(given.label_smoothing, given.threads), per_class=given.per_class)
-    except (FileProblem, ValueError) as error:
-        print(f"fastsig score: {str(error).removeprefix('score: ')}", file=sys.stderr)
+    except FileProblem as error:
+        print(f"fastsig score: {error}", file=sys.stderr)
+        return 2
+    except (ValueError, RuntimeError) as error:  # what follows the semicolon speaks of arguments of the functions
+        print(f"fastsig score: {str(error).removeprefix('score: ').partition(';')[0]}", file=sys.stderr)
         return 2
     if given.json:
         print(json.dumps(_plain(found)))
