@@ -19,7 +19,7 @@ typedef struct {
     fastsig_source in[IN_COUNT];
 } fastsig_plan;
 
-typedef struct { double keep, floor, scale, scale_lo, alpha, beta, gamma, fraction, power; } fastsig_numbers;
+typedef struct { double keep, floor, scale, scale_lo, alpha, beta, gamma, gamma_lo, whole; } fastsig_numbers;
 
 /* p->check says which of the bad kinds to look for. FORMULA_WEIGHTS sums the weights, or only looks.
  *
