@@ -19,14 +19,16 @@ FORMULA R FN(log_sigmoid)(R x) {
 
 FORMULA R FN(logit)(R p) {
     R m = select(p > K(half), sub(1, p), p);
-    R w = mul(m, K(lift));
-    R b = sub(1, m);
-    I e = shr(iadd(isub(bits(w), bits(b)), K(half_step)), K(mantissa));
-    R s = unbits(shl(iadd(e, K(bias)), K(mantissa)));
-    R n = sub(K(lift_log2), FN(real)(e));
-    R y = FN(log_ratio)(fma(neg(w), fma(s, K(un_lift), 1), s), fma(b, s, w), n);
-    y = select(m > 0, y, select(m == 0, K(inf), K(nan)));
-    return select(p >= K(half), y, neg(y));
+    R w = fma(m, K(odds_lift), K(tiny));
+    R b = fma(m, -4, 4);
+    I e = iand(isub(iadd(bits(b), K(odds_round)), bits(w)), K(exponent_mask));
+    R r = unbits(e);
+    R num = fma(w, fma(r, K(half), K(odds_unit)), -2);
+    R s = div(num, fma(w, r, neg(num)));
+    R y = fma(s, horner(K(two_atanh), mul(s, s)), fma(to_real(e), -K(ln2_step), K(ln2_unit)));
+    R z = fma(w, -K(inf), -K(inf));
+    y = select(z < y, y, z);
+    return select(p > K(half), sub(0, y), y);
 }
 
 FORMULA R FN(silu)(R x) {

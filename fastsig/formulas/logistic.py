@@ -6,8 +6,8 @@ its accuracy down to the last subnormal. softplus is max(x, 0) + log(1 + e^-|x|)
 
 from __future__ import annotations
 
-from .core import log1p_exp, log_ratio, magnitude, real, tail, tail_pair
-from .prims import Real, bits, constants, fma, iadd, isub, mul, neg, select, shl, shr, sub, unbits
+from .core import log1p_exp, magnitude, tail, tail_pair
+from .prims import Real, bits, constants, div, fma, horner, iadd, iand, isub, mul, neg, select, sub, to_real, unbits
 
 
 def sigmoid(x: Real) -> Real:
@@ -32,20 +32,23 @@ def log_sigmoid(x: Real) -> Real:
 
 
 def logit(p: Real) -> Real:
-    """log((1-m)/m) with its sign, m = min(p, 1-p), which is exact; so f = s (1-m)/w is near 1 and f - 1 loses nothing.
+    """log(m/(1-m)) with its sign, m = min(p, 1-p), which is exact: log f - n ln 2, where f = w r/b is near 1 and f - 1 loses nothing.
 
-    w = m 2^lift_log2 is normal, s the power of two nearest to w/(1-m), and f - 1 = (s - w (1 + s/lift))/w with one rounding.
+    w = m lift and b = 4 (1-m). r = 2^n 4/lift is the power of two near b/w. num = (w r - b)/2 has one rounding, and none for n = 0;
+    (w r + b)/2 is w r - num. For m = 0 w is tiny, r infinite and y NaN; z is -inf for m >= 0, NaN for m < 0.
     """
     k = constants(p)
     m = select(p > k.half, sub(1, p), p)
-    w = mul(m, k.lift)
-    b = sub(1, m)
-    e = shr(iadd(isub(bits(w), bits(b)), k.half_step), k.mantissa)
-    s = unbits(shl(iadd(e, k.bias), k.mantissa))
-    n = sub(k.lift_log2, real(e))
-    y = log_ratio(fma(neg(w), fma(s, k.un_lift, 1), s), fma(b, s, w), n)
-    y = select(m > 0, y, select(m == 0, k.inf, k.nan))
-    return select(p >= k.half, y, neg(y))
+    w = fma(m, k.odds_lift, k.tiny)
+    b = fma(m, -4, 4)
+    e = iand(isub(iadd(bits(b), k.odds_round), bits(w)), k.exponent_mask)
+    r = unbits(e)
+    num = fma(w, fma(r, k.half, k.odds_unit), -2)
+    s = div(num, fma(w, r, neg(num)))
+    y = fma(s, horner(k.two_atanh, mul(s, s)), fma(to_real(e), -k.ln2_step, k.ln2_unit))
+    z = fma(w, -k.inf, -k.inf)
+    y = select(z < y, y, z)
+    return select(p > k.half, sub(0, y), y)
 
 
 def silu(x: Real) -> Real:
