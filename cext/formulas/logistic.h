@@ -19,14 +19,14 @@ FORMULA R FN(log_sigmoid)(R x) {
 
 FORMULA R FN(logit)(R p) {
     R m = select(p > K(half), sub(1, p), p);
-    R w = fma(m, K(odds_lift), K(tiny));
-    R b = fma(m, -4, 4);
-    I e = iand(isub(iadd(bits(b), K(odds_round)), bits(w)), K(exponent_mask));
+    R w = fma(m, K(odds_lift), K(odds_tiny));
+    R z = fma(w, -K(inf), -K(inf));
+    R b = fma(m, -K(odds_fall), K(odds_fall));
+    I e = iand(isub(bits(b), bits(w)), bits(K(inf)));
     R r = unbits(e);
-    R num = fma(w, fma(r, K(half), K(odds_unit)), -2);
+    R num = fma(w, fma(r, K(half), K(odds_unit)), -8);
     R s = div(num, fma(w, r, neg(num)));
     R y = fma(s, horner(K(two_atanh), mul(s, s)), fma(to_real(e), -K(ln2_step), K(ln2_unit)));
-    R z = fma(w, -K(inf), -K(inf));
     y = select(z < y, y, z);
     return select(p > K(half), sub(0, y), y);
 }

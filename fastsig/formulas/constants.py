@@ -40,20 +40,18 @@ class Constants(NamedTuple):
     lift: float
     """2^lift_log2: makes every positive number, subnormals included, a normal one"""
     lift_log2: float
-    exponent_mask: int
-    """keeps the sign and the exponent field of a bit pattern"""
-    odds_round: int
-    """bias and 3/8 of one exponent step: added to a difference of bit patterns, it leaves the power of two below 2^(3/8) times the quotient"""
     odds_lift: float
-    """carries every positive number, subnormals included, so far above tiny that adding tiny changes nothing"""
+    """carries every positive number, subnormals included, so far above odds_tiny that adding that changes nothing"""
+    odds_tiny: float
+    """its exponent field is one above that of odds_fall"""
+    odds_fall: float
+    """1.3125 times a power of two: 1.3125 sets where the nearest power of two changes, the power the exponent field of the result"""
     odds_unit: float
-    """2/odds_lift"""
-    tiny: float
-    """the smallest normal number"""
+    """8/odds_lift"""
     ln2_step: float
     """ln 2, rounded, over 2^mantissa"""
     ln2_unit: float
-    """ln2_step times the bit pattern of 2 odds_unit, exactly: that exponent field is a power of two"""
+    """ln2_step times the bit pattern of 2 odds_unit, exactly, for its exponent field is a power of two"""
     log2e: float
     """1 / ln 2, rounded"""
     ln2_hi: float
@@ -93,11 +91,10 @@ F32 = Constants(
     a_max=109.0,
     lift=2.0**24,
     lift_log2=24.0,
-    exponent_mask=-(1 << 23),
-    odds_round=(127 << 23) + (3 << 20),
-    odds_lift=2.0**65,
+    odds_lift=2.0**67,
+    odds_tiny=2.0**-124,
+    odds_fall=1.3125 * 2.0**-125,
     odds_unit=2.0**-64,
-    tiny=2.0**-126,
     ln2_step=_hex("0x1.62e43p-24"),  # as good as 28 bits: ln 2 happens to continue with zeros
     ln2_unit=_hex("0x1.62e43p+5"),
     log2e=_hex("0x1.715476p+0"),
@@ -150,11 +147,10 @@ F64 = Constants(
     a_max=752.0,
     lift=2.0**53,
     lift_log2=53.0,
-    exponent_mask=-(1 << 52),
-    odds_round=(1023 << 52) + (3 << 49),
-    odds_lift=2.0**513,
+    odds_lift=2.0**515,
+    odds_tiny=2.0**-1020,
+    odds_fall=1.3125 * 2.0**-1021,
     odds_unit=2.0**-512,
-    tiny=2.0**-1022,
     ln2_step=_hex("0x1.62e42fefa39efp-53"),
     ln2_unit=_hex("0x1.62e42fefa39efp+8"),
     log2e=_hex("0x1.71547652b82fep+0"),

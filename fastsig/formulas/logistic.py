@@ -7,7 +7,7 @@ its accuracy down to the last subnormal. softplus is max(x, 0) + log(1 + e^-|x|)
 from __future__ import annotations
 
 from .core import log1p_exp, magnitude, tail, tail_pair
-from .prims import Real, bits, constants, div, fma, horner, iadd, iand, isub, mul, neg, select, sub, to_real, unbits
+from .prims import Real, bits, constants, div, fma, horner, iand, isub, mul, neg, select, sub, to_real, unbits
 
 
 def sigmoid(x: Real) -> Real:
@@ -32,21 +32,22 @@ def log_sigmoid(x: Real) -> Real:
 
 
 def logit(p: Real) -> Real:
-    """log(m/(1-m)) with its sign, m = min(p, 1-p), which is exact: log f - n ln 2, where f = w r/b is near 1 and f - 1 loses nothing.
+    """y = log(m/(1-m)) with its sign, m = min(p, 1-p), which is exact: y = log f - n ln 2, f = 2^n m/(1-m), and f - 1 loses nothing.
 
-    w = m lift and b = 4 (1-m). r = 2^n 4/lift is the power of two near b/w. num = (w r - b)/2 has one rounding, and none for n = 0;
-    (w r + b)/2 is w r - num. For m = 0 w is tiny, r infinite and y NaN; z is -inf for m >= 0, NaN for m < 0.
+    w = m lift, and r = 2^n 16/lift comes from the difference of two bit patterns. num/8 = (m + 2^n m) - 1 is rounded once, and for
+    n = 0 not at all; the denominator is w r - num = 8 (1 - m + 2^n m). For m = 0 r is infinite and y NaN, and z takes its place:
+    -inf for m >= 0, NaN for m < 0.
     """
     k = constants(p)
     m = select(p > k.half, sub(1, p), p)
-    w = fma(m, k.odds_lift, k.tiny)
-    b = fma(m, -4, 4)
-    e = iand(isub(iadd(bits(b), k.odds_round), bits(w)), k.exponent_mask)
+    w = fma(m, k.odds_lift, k.odds_tiny)
+    z = fma(w, -k.inf, -k.inf)
+    b = fma(m, -k.odds_fall, k.odds_fall)
+    e = iand(isub(bits(b), bits(w)), bits(k.inf))
     r = unbits(e)
-    num = fma(w, fma(r, k.half, k.odds_unit), -2)
+    num = fma(w, fma(r, k.half, k.odds_unit), -8)
     s = div(num, fma(w, r, neg(num)))
     y = fma(s, horner(k.two_atanh, mul(s, s)), fma(to_real(e), -k.ln2_step, k.ln2_unit))
-    z = fma(w, -k.inf, -k.inf)
     y = select(z < y, y, z)
     return select(p > k.half, sub(0, y), y)
 
