@@ -41,12 +41,7 @@ FORMULA R FN(silu_grad)(R x) {
     R a = FN(magnitude)(x);
     FN(pair) v = FN(tail_pair)(a, K(down_up), K(un_down_up));
     R w = mul(v.hi, K(un_up));
-    R g = sub(1, w);
-    R g_lo = sub(sub(sub(1, g), w), mul(v.lo, K(un_up)));
-    R rising = fma(mul(a, w), g, g);
-    R p = mul(a, g);
-    R p_lo = fma(a, g_lo, fma(a, g, neg(p)));
-    R u = sub(1, p);
-    R falling = mul(fma(v.hi, u, fma(v.lo, u, mul(neg(v.hi), p_lo))), K(un_up));
-    return select(x >= 0, rising, falling);
+    R u = fma(a, w, sub(1, a));
+    w = mul(fma(v.hi, u, mul(v.lo, fma(a, w, u))), K(un_up));
+    return select(x >= 0, sub(1, w), w);
 }

@@ -64,19 +64,14 @@ def silu(x: Real) -> Real:
 
 
 def silu_grad(x: Real) -> Real:
-    """g (1 + a w) for x >= 0 and w (1 - a g) for x < 0, a = |x|, g = 1 - w.
+    """w u for x < 0 and 1 - w u for x >= 0, a = |x|, u = 1 - a (1 - w) = (1 - a) + a w, where 1 - a is exact for a >= 1/2.
 
-    The second crosses zero at x = -1.28, so there w, g and a g carry their low parts.
+    w u crosses zero at a = 1.28 while w has its full error, so w has a low part there: it adds (u + a w) to w u for each unit.
     """
     k = constants(x)
     a = magnitude(x)
     v, v_lo = tail_pair(a, k.down_up, k.un_down_up)
     w = mul(v, k.un_up)
-    g = sub(1, w)
-    g_lo = sub(sub(sub(1, g), w), mul(v_lo, k.un_up))
-    rising = fma(mul(a, w), g, g)
-    p = mul(a, g)
-    p_lo = fma(a, g_lo, fma(a, g, neg(p)))
-    u = sub(1, p)
-    falling = mul(fma(v, u, fma(v_lo, u, mul(neg(v), p_lo))), k.un_up)
-    return select(x >= 0, rising, falling)
+    u = fma(a, w, sub(1, a))
+    w = mul(fma(v, u, mul(v_lo, fma(a, w, u))), k.un_up)
+    return select(x >= 0, sub(1, w), w)
