@@ -7,7 +7,7 @@ FORMULA R FN(bce_with_logits)(R x, R t) {
 }
 
 FORMULA R FN(bce_with_logits_grad)(R x, R t) {
-    R w = FN(tail)(FN(magnitude)(x), K(down));
+    R w = FN(tail)(FN(magnitude)(x), K(un_up));
     return select(x >= 0, sub(sub(1, t), w), sub(w, t));
 }
 

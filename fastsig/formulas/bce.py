@@ -22,7 +22,7 @@ def bce_with_logits(x: Real, t: Real) -> Real:
 def bce_with_logits_grad(x: Real, t: Real) -> Real:
     """sigmoid(x) - t."""
     k = constants(x)
-    w = tail(magnitude(x), k.down)
+    w = tail(magnitude(x), k.un_up)
     return select(x >= 0, sub(sub(1, t), w), sub(w, t))
 
 

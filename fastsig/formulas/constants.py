@@ -24,17 +24,18 @@ class Constants(NamedTuple):
     magic: float
     """1.5 * 2^mantissa: adding it rounds to an integer, which then stands in the low bits"""
     magic_down: float
-    """magic + bias - down_log2: the low bits are then the exponent field of 2^(n - down_log2)"""
+    """magic + bias - up_log2: the low bits are then the exponent field of 2^(n - up_log2)"""
     magic_up: float
     """magic + bias + up_log2, likewise for 2^(n + up_log2)"""
     down: float
-    """2^-down_log2: e^|x| is kept scaled by this, so that it cannot overflow for |x| <= a_max"""
+    """2^-down_log2: the losses are weighed scaled up by its inverse, so that no weight meets a subnormal number"""
     down_up: float
     """down * 2^up_log2"""
     un_down_up: float
     """1 / down_up"""
     un_up: float
-    """2^-up_log2: e^-|x| is kept scaled by 2^up_log2, so that it is a normal number for |x| <= a_max"""
+    """2^-up_log2: e^-|x| is kept scaled by 2^up_log2, so that it is a normal number for |x| <= a_max, and e^|x| by 2^-up_log2, so that
+    it cannot overflow"""
     a_max: float
     """beyond this |x| every result has reached its limit: x e^-x rounds to 0"""
     lift: float
@@ -82,7 +83,7 @@ F32 = Constants(
     bias=127,
     half_step=1 << 22,
     magic=1.5 * 2.0**23,
-    magic_down=1.5 * 2.0**23 + 127 - 30,
+    magic_down=1.5 * 2.0**23 + 127 - 64,
     magic_up=1.5 * 2.0**23 + 127 + 64,
     down=2.0**-30,
     down_up=2.0**34,
@@ -138,7 +139,7 @@ F64 = Constants(
     bias=1023,
     half_step=1 << 51,
     magic=1.5 * 2.0**52,
-    magic_down=1.5 * 2.0**52 + 1023 - 64,
+    magic_down=1.5 * 2.0**52 + 1023 - 128,
     magic_up=1.5 * 2.0**52 + 1023 + 128,
     down=2.0**-64,
     down_up=2.0**64,
