@@ -100,7 +100,7 @@ def error(op: Op, args: tuple[float, ...], got: float) -> float:
         return float(mpmath.ldexp(abs(got - y), -_place(_scale(op, wide, y))))
 
 
-def columns_of(op: Op, kind: str, index: int, count: int = CHUNK) -> tuple[Array, ...]:
+def columns_of(op: Op, kind: str, index: int, count: int) -> tuple[Array, ...]:
     """The inputs of a chunk, which its number decides."""
     x = inputs.spread(op, F64, count, seed=index)
     return (x,) if op.nin == 1 else (x, inputs.spread_targets(op, F64, kind, x, seed=index))
@@ -151,7 +151,7 @@ def run(op: Op, kind: str, engine: Engine, count: int, *, restart: bool = False,
             while todo or pending:
                 while todo and len(pending) < 2 * cores:
                     index = todo.pop(0)
-                    columns = columns_of(op, kind, index)
+                    columns = columns_of(op, kind, index, CHUNK)
                     pending[pool.submit(_work, op.name, columns, compute(ufunc, *columns))] = index
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     state.chunks[pending.pop(future)] = future.result()
