@@ -20,7 +20,7 @@ EACH_DTYPE = pytest.mark.parametrize("dtype", FLOATS)
 
 
 def numbers(dtype: np.dtype[Any]) -> st.SearchStrategy[Array]:
-    """Bit patterns of this type: a few that Hypothesis chooses, of any kind and near numbers that people write, and many at random."""
+    """Bit patterns of this type: a few that Hypothesis chooses, any and near numbers that people write, and many at random."""
     width = 8 * dtype.itemsize
     integer = np.dtype(f"u{dtype.itemsize}")
     real = st.floats(-800, 800, width=max(width, 16)) if dtype.name != "bfloat16" else st.floats(-800, 800, width=32)
@@ -29,8 +29,9 @@ def numbers(dtype: np.dtype[Any]) -> st.SearchStrategy[Array]:
 
     def with_neighbours(bits: list[int], seed: int) -> Array:
         steps = [(b + step) % 2**width for b in bits for step in (0, 1, -1)]
-        random = np.random.default_rng(seed).integers(0, 2**width, 32, integer)
-        return np.concatenate([np.array(steps, integer), random]).view(dtype)
+        random = np.random.default_rng(seed)
+        anywhere, lively = random.integers(0, 2**width, 32, integer), random.normal(0, 6, 32).astype(dtype)
+        return np.concatenate([np.array(steps, integer).view(dtype), anywhere.view(dtype), lively])
 
     return st.builds(with_neighbours, patterns, SEEDS)
 
