@@ -106,6 +106,16 @@ enum { NIN_UNARY = 1, NIN_BINARY = 2 };
 #define LINE_f32(op, ARITY) PLAIN_LINE(op, ARITY, f32)
 #define LINE_f64(op, ARITY) PLAIN_LINE(op, ARITY, f64)
 
+#if defined(__AVX512BW__)
+/* puts patched[1] in place of the results of the inputs in patched[0]; the upper five bits of a product say where one stands */
+FORMULA void look_up(uint16_t *line, const uint16_t *from, const uint16_t patched[2][32], uint16_t factor) {
+    const __m512i x = _mm512_loadu_si512(from);
+    const __m512i slot = _mm512_srli_epi16(_mm512_mullo_epi16(x, _mm512_set1_epi16((short)factor)), 11);
+    const __mmask32 hit = _mm512_cmpeq_epi16_mask(x, _mm512_permutexvar_epi16(slot, _mm512_loadu_si512(patched[0])));
+    _mm512_store_si512(line, _mm512_mask_permutexvar_epi16(_mm512_load_si512(line), hit, slot, _mm512_loadu_si512(patched[1])));
+}
+#endif
+
 /* halves: computed in float32 and rounded, but for the few inputs of halves.py */
 #define FIX(input, result) h = from == input ? result : h;
 #define HALVE(limit) h = (from & 0x7fff) < limit ? (uint16_t)((from & 0x8000) | (((from & 0x7fff) + (from < 0x8000)) >> 1)) : h;
@@ -119,7 +129,8 @@ enum { NIN_UNARY = 1, NIN_BINARY = 2 };
         const uint16_t from = x[i + j];                                                                 \
         uint16_t h = line[j];                                                                           \
         PATCHES_##op##_##SFX HALVED_##op##_##SFX line[j] = ((void)from, h);                             \
-    }
+    }                                                                                                   \
+    LOOKUP_##op##_##SFX
 #define LINE_f16(op, ARITY) HALF_LINE(op, ARITY, f16)
 #define LINE_bf16(op, ARITY) HALF_LINE(op, ARITY, bf16)
 
