@@ -1,6 +1,6 @@
 /* The commonest loss calls without Python in between: two contiguous arrays of one shape and type, no options.
  *
- * quick(logits, targets, what, check, limit) gives the result, or NotImplemented for anything else, bad input included: the
+ * quick(logits, targets, what, check, threads) gives the result, or NotImplemented for anything else, bad input included: the
  * caller then takes the general way, which computes the same bits and says what is wrong. */
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #include <Python.h>
@@ -9,6 +9,7 @@
 #include <numpy/arrayobject.h>
 
 #include "exact_sum.h"
+#include "fastsig.h"
 #include "reduce.h"
 
 int fastsig_install_quick(void *namespace);
@@ -73,7 +74,7 @@ static PyObject *result_of(int what, int type, double loss, PyObject *first, PyO
     return both;
 }
 
-static PyObject *compute(PyArrayObject *x, PyArrayObject *t, int what, int check, int type) {
+static PyObject *compute(PyArrayObject *x, PyArrayObject *t, int what, int check, int threads, int type) {
     const npy_intp n = PyArray_SIZE(x);
     const int has_grad = what >= SUM_AND_GRAD, has_hess = what == GRAD_AND_HESS, is_float = type == NPY_FLOAT;
     PyObject *grad = has_grad ? PyArray_SimpleNew(PyArray_NDIM(x), PyArray_DIMS(x), type) : NULL;
@@ -84,6 +85,7 @@ static PyObject *compute(PyArrayObject *x, PyArrayObject *t, int what, int check
     for (int i = 0; i < IN_COUNT; i++) plan.in[i] = (fastsig_source){.type = TYPE_ABSENT, .period = 1};
     plan.in[IN_X] = (fastsig_source){(int64_t)PyArray_DATA(x), plan.dtype, 1, n, 1, 0};
     plan.in[IN_TARGET] = (fastsig_source){(int64_t)PyArray_DATA(t), plan.dtype, 1, n, 1, 0};
+    plan.stream = (size_t)PyArray_NBYTES(x) >= fastsig_stream_bytes();
     if (grad) plan.out[OUT_GRAD] = (int64_t)PyArray_DATA((PyArrayObject *)grad);
     if (hess) plan.out[OUT_HESS] = (int64_t)PyArray_DATA((PyArrayObject *)hess);
     fastsig_numbers numbers = {.keep = 1, .scale = 1};
@@ -96,7 +98,7 @@ static PyObject *compute(PyArrayObject *x, PyArrayObject *t, int what, int check
     int64_t sum[SUM_WORDS] = {0};
     int bad;
     Py_BEGIN_ALLOW_THREADS;
-    bad = fastsig_reduce((const int64_t *)&plan, (const double *)&numbers, 0, n, sum);
+    bad = fastsig_reduce_all((const int64_t *)&plan, (const double *)&numbers, threads, sum);
     Py_END_ALLOW_THREADS;
     double loss = 0;
     if (plan.sum)
@@ -114,15 +116,15 @@ done:
 static PyObject *quick(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     (void)self;
     if (count != 5) return PyErr_Format(PyExc_TypeError, "quick takes 5 arguments");
-    const long what = PyLong_AsLong(args[2]), check = PyObject_IsTrue(args[3]), limit = PyLong_AsLong(args[4]);
+    const long what = PyLong_AsLong(args[2]), check = PyObject_IsTrue(args[3]), threads = PyLong_AsLong(args[4]);
     if (PyErr_Occurred()) return NULL;
     const int type = PyArray_CheckExact(args[0]) ? PyArray_TYPE((PyArrayObject *)args[0]) : NPY_NOTYPE;
     if ((type != NPY_FLOAT && type != NPY_DOUBLE) || !usable(args[0], type) || !usable(args[1], type))
         return Py_NewRef(Py_NotImplemented);
     PyArrayObject *x = (PyArrayObject *)args[0], *t = (PyArrayObject *)args[1];
-    if (!PyArray_SAMESHAPE(x, t) || PyArray_NDIM(x) == 0 || PyArray_SIZE(x) == 0 || PyArray_NBYTES(x) >= limit)
+    if (!PyArray_SAMESHAPE(x, t) || PyArray_NDIM(x) == 0 || PyArray_SIZE(x) == 0)
         return Py_NewRef(Py_NotImplemented);
-    return compute(x, t, (int)what, (int)check, type);
+    return compute(x, t, (int)what, (int)check, (int)threads, type);
 }
 
 static PyMethodDef method = {"quick", (PyCFunction)(void (*)(void))quick, METH_FASTCALL, "see fastsig.losses"};

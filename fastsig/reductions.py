@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from . import dispatch, passes, plans
+from .backends.limits import get_num_threads
 from .exact import UNIT_LOG2, Total
 from .plans import Numbers, reciprocal
+from .thresholds import LOSS_ELEMENTS, threads_for
 
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 
@@ -26,11 +28,19 @@ def plain(weight: Any, pos_weight: Any, label_smoothing: float, mask: Any, backe
 
 
 def quick(logits: Any, targets: Any, what: str, check: bool, *, grad: bool) -> Any:
-    """The result of a plain call of two small arrays in one step, or NotImplemented; the same bits as by the general way."""
+    """The result of a plain call of two arrays in one step, or NotImplemented; the same bits as by the general way."""
     code = _QUICK.get((what, grad)) if type(what) is str else None
     if code is None or dispatch.quick_loss is None:
         return NotImplemented
-    return dispatch.quick_loss(logits, targets, code, check, dispatch.PARALLEL_BYTES)
+    return dispatch.quick_loss(logits, targets, code, check, loss_threads(logits))
+
+
+def loss_threads(logits: Any) -> int:
+    """The threads for a plain loss of these logits; anything but an array has one."""
+    if type(logits) is not np.ndarray or logits.size < LOSS_ELEMENTS:
+        return 1
+    dispatch.thresholds()
+    return threads_for(logits.size, LOSS_ELEMENTS, get_num_threads())
 
 
 def smoothing(ops: passes.Operands, label_smoothing: float) -> Numbers:

@@ -158,3 +158,8 @@ def ufunc(name: str) -> np.ufunc:
             loops = [_compile(op, dtype) for dtype in _NUMPY]
             _ufuncs[name] = _make_ufunc(op, loops)
         return _ufuncs[name]
+
+
+def loaded(name: str) -> np.ufunc | None:
+    """The ufunc of this operation if this process has it already."""
+    return _ufuncs.get(name)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastsig.backends.threads import available_cpus
+from fastsig.backends.limits import available_cpus
 
 NAIVE = {
     "sigmoid": "1 / (1 + exp(-x))",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastsig.backends.threads import available_cpus
+from fastsig.backends.limits import available_cpus
 
 from .measure import Row
 
