@@ -152,6 +152,9 @@ def _make_ufunc(op: Op, loops: list[Any]) -> np.ufunc:
 
 def ufunc(name: str) -> np.ufunc:
     """The ufunc of this operation; compiles or loads its kernels at the first call."""
+    found = _ufuncs.get(name)  # without the lock, which a fork in the middle of another thread's call would leave locked
+    if found is not None:
+        return found
     with _compiling:
         if name not in _ufuncs:
             op = BY_NAME[name]
