@@ -224,7 +224,7 @@ print(status, np.array_equal(fs.sigmoid(x, threads=3), want))
 BUSY_FORK = """
 import os, signal, threading, numpy as np, fastsig as fs
 x, stop = np.linspace(-100, 100, 1 << 20), threading.Event()
-want = fs.sigmoid(x, threads=1)
+want = fs.sigmoid(x, threads=1, backend={backend!r})
 def call():
     out = np.empty_like(x)
     while not stop.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,16 @@ from .memory import restore_flags, save_flags
 from .numba_cpu import _source_stamp
 
 _compiling = threading.Lock()
+
+
+def _forget_lock() -> None:
+    """A fork in the middle of another thread's call would leave it locked in the child."""
+    global _compiling
+    _compiling = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
 _BUFFERS = 16
 _HEAD, _STEP = plans.HEADER, plans.SOURCE
 _BAD = (plans.BAD_TARGET, plans.BAD_PROBABILITY, plans.BAD_WEIGHT, plans.BAD_POS_WEIGHT)
