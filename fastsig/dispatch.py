@@ -170,10 +170,10 @@ _PLAIN = ("same_kind", "K", True)
 
 quick_loss: Any = None
 """The C library's short way for the commonest losses (``cext/quick.c``), where calls that name no backend go to it."""
-_share: sharing.Share | None = None
+share: sharing.Share | None = None
 """The C library's threads, which serve the loops of both backends."""
 if _c is not None:
-    _share = _c.share
+    share = _c.share
     if _FROM_ENVIRONMENT is None:
         quick_loss = _c.QUICK["quick"]
 
@@ -215,7 +215,7 @@ def _on_threads(name: str, x: Any, out: Any, backend: str | None, threads: int |
         return None
     count = threads_for(x.size, least, thread_limit(threads))
     ufunc = ufunc_of(chosen, name) if chosen else faster(name, x, host_ufunc(name))
-    return sharing.unary(ufunc, x, out, count, _share) if count > 1 else ufunc(x) if out is None else ufunc(x, out)
+    return sharing.unary(ufunc, x, out, count, share) if count > 1 else ufunc(x) if out is None else ufunc(x, out)
 
 
 _bfloat16_known = False

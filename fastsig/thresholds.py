@@ -23,6 +23,9 @@ ELEMENTS = {"float16": 1 << 15, "bfloat16": 1 << 15, "float32": 1 << 16, "float6
 LOSS_ELEMENTS = 1 << 16
 """The same for the losses, whose short way for plain calls (``cext/quick.c``) uses one thread only."""
 
+NEVER = 1 << 40
+"""Elements, where tune found no size at which threads win."""
+
 Table = Mapping[str, Mapping[str, int]]
 
 

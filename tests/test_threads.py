@@ -33,14 +33,14 @@ def used(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> lis
     """With how many threads the driver was called; by the C library's pool, and as where that library was not built."""
     counts: list[int] = []
     if request.param == "C's threads":
-        if dispatch._share is None:
+        share = dispatch.share
+        if share is None:
             pytest.skip("the C library is not here")
-        share = dispatch._share
-        monkeypatch.setattr(dispatch, "_share", lambda ufunc, x, out, threads: (counts.append(threads), share(ufunc, x, out, threads))[1])
+        monkeypatch.setattr(dispatch, "share", lambda ufunc, x, out, threads: (counts.append(threads), share(ufunc, x, out, threads))[1])
         monkeypatch.setattr(sharing, "over_pieces", lambda *_: pytest.fail("the C library did not take the call"))
     else:
         shared = sharing.over_pieces
-        monkeypatch.setattr(dispatch, "_share", None)
+        monkeypatch.setattr(dispatch, "share", None)
         monkeypatch.setattr(sharing, "over_pieces", lambda work, size, threads: (counts.append(threads), shared(work, size, threads)))
     return counts
 
