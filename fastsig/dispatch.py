@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -111,16 +112,25 @@ def named(backend: str | None) -> str | None:
     return backend
 
 
-@functools.cache
+_thresholds: Thresholds | None = None
+
+
 def thresholds() -> Thresholds:
-    """Those in force; the user's file is looked for at the first call that is large enough to depend on it."""
-    found = load(fastsig.__version__)
-    if _c is not None:
-        names = [op.name for op in OPS if op.nin == 1]
-        _c.set_entry_sizes({dtype: found.entry_size(names, dtype) for dtype in ELEMENTS})
-        if found.stream_bytes is not None:
-            _c.set_stream_bytes(found.stream_bytes)
-    return found
+    """Those in force; the user's file is looked for once, at the first call that is large enough to depend on it.
+
+    A UserWarning says why a file was ignored.
+    """
+    global _thresholds
+    if _thresholds is None:
+        _thresholds, complaint = load(fastsig.__version__)
+        if _c is not None:
+            names = [op.name for op in OPS if op.nin == 1]
+            _c.set_entry_sizes({dtype: _thresholds.entry_size(names, dtype) for dtype in ELEMENTS})
+            if _thresholds.stream_bytes is not None:
+                _c.set_stream_bytes(_thresholds.stream_bytes)
+        if complaint:
+            warnings.warn(complaint, UserWarning, stacklevel=2)
+    return _thresholds
 
 
 def faster(name: str, x: Any, ufunc: np.ufunc) -> np.ufunc:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,9 +21,6 @@ ELEMENTS = {"float16": 1 << 15, "bfloat16": 1 << 15, "float32": 1 << 16, "float6
 
 LOSS_ELEMENTS = 1 << 16
 """The same for the losses, whose short way for plain calls (``cext/quick.c``) uses one thread only."""
-
-NEVER = 1 << 40
-"""Elements, where tune found no size at which threads win."""
 
 Table = Mapping[str, Mapping[str, int]]
 
@@ -120,26 +116,18 @@ def parse(text: str, version: str, where: str = "") -> Thresholds:
         raise ValueError(f"it is not as tune writes it ({type(error).__name__}: {error})") from error
 
 
-def load(version: str) -> Thresholds:
-    """Those of the user's file where there is one that fits this machine, else those built in; one warning where it does not fit."""
+def load(version: str) -> tuple[Thresholds, str]:
+    """Those of the user's file where there is one that fits this machine, else those built in; and why it does not fit."""
     file = path()
     try:
-        text = file.read_text(encoding="utf-8")
+        return parse(file.read_text(encoding="utf-8"), version, str(file)), ""
     except (FileNotFoundError, NotADirectoryError):
-        return Thresholds()
-    except (OSError, UnicodeDecodeError) as error:
-        _warn(file, f"it cannot be read ({error})")
-        return Thresholds()
-    try:
-        return parse(text, version, str(file))
+        return Thresholds(), ""
+    except UnicodeDecodeError as error:
+        why = f"it is not JSON ({error})"
+    except OSError as error:
+        why = f"it cannot be read ({error})"
     except ValueError as error:
-        _warn(file, str(error))
-        return Thresholds()
-
-
-def _warn(file: Path, why: str) -> None:
-    warnings.warn(
-        f"fastsig ignores {file}: {why}. Measure again with `python -m fastsig tune`, or remove it with `python -m fastsig tune --reset`.",
-        UserWarning,
-        stacklevel=2,
-    )
+        why = str(error)
+    remedy = "Measure again with `python -m fastsig tune`, or remove it with `python -m fastsig tune --reset`."
+    return Thresholds(), f"fastsig ignores {file}: {why}. {remedy}"

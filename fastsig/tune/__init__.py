@@ -48,10 +48,6 @@ def write(found: Crossovers, file: Path) -> None:
         raise
 
 
-def _elements(count: int | None) -> str:
-    return "never" if count is None or count >= thresholds.NEVER else f"{count:,}"
-
-
 def _print(rows: list[tuple[str, str, str]], headings: tuple[str, str, str], title: str) -> None:
     try:
         from rich.console import Console
@@ -73,19 +69,15 @@ def show(parallel: thresholds.Table, numba: thresholds.Table, stream_bytes: int 
     """Print a table of the thresholds beside those built in."""
     built_in = thresholds.Thresholds()
     rows = []
-    for op in UNARY:
-        for dtype in DTYPES:
-            least = parallel.get(op, {}).get(dtype)
-            if least is not None:
-                rows.append((f"{op} {dtype}: more than one thread", _elements(least), _elements(built_in.least(op, dtype))))
-            if dtype in numba.get(op, {}):
-                rows.append((f"{op} {dtype}: Numba's loop, where loaded", _elements(numba[op][dtype]), "never"))
+    for op, dtype in ((op, dtype) for op in UNARY for dtype in DTYPES):
+        if dtype in parallel.get(op, {}):
+            rows.append((f"{op} {dtype}: more than one thread", f"{parallel[op][dtype]:,}", f"{built_in.least(op, dtype):,}"))
+        if dtype in numba.get(op, {}):
+            rows.append((f"{op} {dtype}: Numba's loop, where loaded", f"{numba[op][dtype]:,}", "never"))
     if stream_bytes is not None:
-        rows.append(("stores past the caches, bytes", f"{stream_bytes:,}", "half the last-level cache"))
-    if not rows:
-        rows.append(
-            (f"float32, all operations: more than one thread ({get_num_threads()} here)", "", _elements(built_in.least("", "float32")))
-        )
+        rows.append(("stores past the caches, bytes", f"{stream_bytes:,}", "by the size of the cache"))
+    others = "all" if not parallel else "all other"
+    rows += [(f"{others} operations, {dtype}: more than one thread", "", f"{least:,}") for dtype, least in thresholds.ELEMENTS.items()]
     _print(rows, ("from so many elements on", "tuned", "built in"), title)
 
 
