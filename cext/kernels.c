@@ -153,10 +153,12 @@ enum { NIN_UNARY = 1, NIN_BINARY = 2 };
         T *out = to;                                                                                        \
         const size_t whole = op##_lines_##SFX(x, y, out, n, false);                                         \
         if (whole == n) return;                                                                             \
-        T px[W] = {0}, py[W] = {0};                                                                         \
-        for (size_t j = whole; j < n; j++) px[j - whole] = x[j], py[j - whole] = y[j];                      \
+        _Alignas(LINE) T px[W], py[W];                                                                      \
+        const size_t rest = (n - whole) * sizeof(T);                                                        \
+        load_rest(px, x + whole, rest);                                                                     \
+        if (NIN_##ARITY == 2) load_rest(py, y + whole, rest);                                               \
         op##_lines_##SFX(px, py, px, W, false);                                                             \
-        for (size_t j = whole; j < n; j++) out[j] = px[j - whole];                                          \
+        store_rest(out + whole, px, rest);                                                                  \
     }                                                                                                       \
     static void op##_loop_##SFX(char *const *args, const ptrdiff_t *steps, size_t n) {                      \
         drive(&(const kernel){op##_run_##SFX, op##_stream_##SFX, NIN_##ARITY, sizeof(T)}, args, steps, n);  \
