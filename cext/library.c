@@ -132,7 +132,7 @@ int fastsig_reduce_all(const int64_t *plan, const double *numbers, int threads, 
     int bad = 0;
     for (int i = 0; i < threads; i++) {
         bad |= r.bad[i];
-        for (int w = 0; w < SUM_WORDS; w++) sum[w] += r.sums[i][w];
+        for (int w = 0; sum && w < SUM_WORDS; w++) sum[w] += r.sums[i][w];
     }
     return bad;
 }

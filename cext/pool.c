@@ -1,5 +1,5 @@
 /* Why not OpenMP: GNU's hangs a forked child, and two runtimes in one process take each other's cores. Why not Python's threads: each
- * hand-over wants the GIL twice, 20 to 50 us (docs/performance.md has both measurements). */
+ * hand-over wants the GIL twice, 20 to 50 us (benchmarks/NOTES.md, "Threads", has both). */
 #define _POSIX_C_SOURCE 200809L
 #include "pool.h"
 

@@ -19,7 +19,7 @@ typedef struct {
     fastsig_source in[IN_COUNT];
 } fastsig_plan;
 
-typedef struct { double keep, floor, scale, scale_lo, alpha, beta, gamma, fraction, power; } fastsig_numbers;
+typedef struct { double keep, floor, scale, scale_lo, alpha, beta, gamma, gamma_lo, whole; } fastsig_numbers;
 
 /* p->check says which of the bad kinds to look for. FORMULA_WEIGHTS sums the weights, or only looks.
  *
@@ -29,6 +29,6 @@ typedef int (*fastsig_reducer)(const fastsig_plan *plan, const fastsig_numbers *
 extern const fastsig_reducer fastsig_reduce_baseline, fastsig_reduce_v3, fastsig_reduce_v4;
 
 int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum);
-/* All of the plan on at most so many threads. */
+/* All of the plan on at most so many threads; sum may be NULL. */
 int fastsig_reduce_all(const int64_t *plan, const double *numbers, int threads, int64_t *sum);
 #endif

@@ -65,7 +65,7 @@ static bool FN(outside)(const R *v, size_t n, R greatest) {
 }
 
 /* ---- one block of each formula; n elements ---- */
-typedef struct { R keep, floor, scale, scale_lo, alpha, beta, gamma, fraction; int power; } FN(numbers);
+typedef struct { R keep, floor, scale, scale_lo, alpha, beta, gamma, gamma_lo; bool whole; } FN(numbers);
 
 FORMULA void FN(logits)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, size_t n, FN(numbers) k, bool plain, bool mean) {
     LOOP(n) {
@@ -104,12 +104,12 @@ static void FN(focal_block)(const R *x, const R *t, const R *weight, R *l, R *g,
         g[j] = mul(share, FN(focal_slope)(x[j], w, tj, m[j], loss, k.gamma));
         l[j] = FN(weighted)(loss, share);
     }
-    if (k.fraction > 0) LOOP(n) {
-        R f = FN(focal_power)(x[j], FN(exp_up)(absolute(x[j])), t[j], m[j], k.fraction);
+    if (!k.whole) LOOP(n) {
+        R f = FN(focal_power)(x[j], FN(exp_up)(absolute(x[j])), t[j], m[j], k.gamma, k.gamma_lo);
         g[j] = mul(g[j], f);
         l[j] = FN(weighted)(l[j], f);
     }
-    for (int i = 0; i < k.power; i++) LOOP(n) {
+    else for (int i = 0; i < (int)k.gamma; i++) LOOP(n) {
         g[j] = mul(g[j], m[j]);
         l[j] = FN(weighted)(l[j], m[j]);
     }
@@ -154,8 +154,8 @@ static void FN(prefetch)(const fastsig_source *in, int64_t from, int64_t stop) {
 static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int64_t start, int64_t stop, int64_t *sum) {
     _Alignas(LINE) R xs[BLOCK], ts[BLOCK], weights[BLOCK], poss[BLOCK], misses[BLOCK], outs[OUT_COUNT][BLOCK];
     const fastsig_source *in = p->in;
-    const FN(numbers) k = {(R)numbers->keep,  (R)numbers->floor, (R)numbers->scale, (R)numbers->scale_lo, (R)numbers->alpha,
-                           (R)numbers->beta, (R)numbers->gamma, (R)numbers->fraction, (int)numbers->power};
+    const FN(numbers) k = {(R)numbers->keep, (R)numbers->floor, (R)numbers->scale, (R)numbers->scale_lo, (R)numbers->alpha,
+                           (R)numbers->beta, (R)numbers->gamma, (R)numbers->gamma_lo, numbers->whole != 0};
     const bool has_weight = in[IN_WEIGHT].type >= 0, has_pos = in[IN_POS_WEIGHT].type >= 0, has_mask = in[IN_MASK].type >= 0;
     const bool direct = p->dtype >= TYPE_F32 && !p->stream;
     const bool plain = !has_weight && !has_pos && !has_mask && k.floor == 0;

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, backends, dispatch, get_include, get_library, get_num_threads
+from .console import show
 
 
 def demo(argv: Sequence[str]) -> int:
@@ -38,6 +39,18 @@ def tune(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def apply(argv: Sequence[str]) -> int:
+    from .files.apply import main
+
+    return main(argv)
+
+
+def score(argv: Sequence[str]) -> int:
+    from .files.score import main
+
+    return main(argv)
+
+
 def info(argv: Sequence[str]) -> int:
     argparse.ArgumentParser(prog="fastsig info", description=COMMANDS["info"][1]).parse_args(argv)
     show(facts())
@@ -50,6 +63,8 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "check": (check, "measure the accuracy of the operations, in ULP, on this machine"),
     "bench": (bench, "measure the speed of the operations and of their peers on this machine"),
     "tune": (tune, "measure from which sizes on threads and streaming stores win on this machine, and keep it"),
+    "apply": (apply, "compute an operation over an .npy file, which may be larger than memory"),
+    "score": (score, "compute the loss of the logits in an .npy file, and the norm of its gradient; files may be larger than memory"),
 }
 
 
@@ -101,23 +116,6 @@ def _numba_cache() -> str:
     beside = Path(__file__).parent / "backends" / "__pycache__"
     writable = os.access(beside if beside.exists() else beside.parent, os.W_OK)
     return str(beside) if writable else "the user's cache directory (the package's own cannot be written)"
-
-
-def show(rows: Sequence[tuple[str, str]]) -> None:
-    """Print the pairs: as a table where rich is installed, else as plain text."""
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        width = max(len(name) for name, _ in rows)
-        print("\n".join(f"{name:<{width}}  {value}" for name, value in rows))
-        return
-    table = Table(show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, value)
-    Console(highlight=False, markup=False).print(table)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import passes
 from .plans import FOCAL
-from .reductions import focal, value, value_and_grad
+from .reductions import WITH_GRAD, focal, quick, value, value_and_grad
 
 
 def sigmoid_focal_loss(
@@ -44,8 +44,8 @@ def sigmoid_focal_loss(
 
     Notes
     -----
-    Accuracy: each element at most 5 + 2.5 * gamma ULP for a whole gamma; otherwise 2 ULP more for each unit of
-    ``gamma * -log(1 - p_t)``. Sums as in `bce_with_logits`.
+    Accuracy: each element at most 4 + 2 * gamma ULP with t of 0 or 1, whether gamma is whole or not, and 5 + 2.5 * gamma with a
+    soft t; 1 more with weight. float16 and bfloat16 are computed in float32 and rounded once. Sums as in `bce_with_logits`.
 
     Raises
     ------
@@ -54,6 +54,10 @@ def sigmoid_focal_loss(
 
     Source: fastsig/formulas/losses.py; Lin et al., "Focal Loss for Dense Object Detection", 2017.
     """
+    operands = (logits, targets, weight, None, mask)
+    result = quick(FOCAL, reduction, 0, check, operands, backend, threads, out, alpha=alpha, gamma=gamma)
+    if result is not NotImplemented:
+        return result
     ops = passes.operands("sigmoid_focal_loss", "logits", logits, targets, weight, None, mask)
     return value(ops, FOCAL, focal(ops, alpha, gamma), reduction, check, out, backend, threads)
 
@@ -91,7 +95,7 @@ def sigmoid_focal_loss_value_and_grad(
 
     Notes
     -----
-    Accuracy: with t of 0 or 1 and a whole gamma at most 8 + 2.5 * gamma ULP. With a soft t the derivative has zeros and cancels
+    Accuracy: with t of 0 or 1 at most 4 + 2 * gamma ULP, 1 more with weight. With a soft t the derivative has zeros and cancels
     near them.
 
     Raises
@@ -101,5 +105,9 @@ def sigmoid_focal_loss_value_and_grad(
 
     Source: fastsig/formulas/losses.py.
     """
+    operands = (logits, targets, weight, None, mask)
+    result = quick(FOCAL, reduction, WITH_GRAD, check, operands, backend, threads, out, grad_out, alpha=alpha, gamma=gamma)
+    if result is not NotImplemented:
+        return result  # type: ignore[no-any-return]
     ops = passes.operands("sigmoid_focal_loss_value_and_grad", "logits", logits, targets, weight, None, mask)
     return value_and_grad(ops, FOCAL, focal(ops, alpha, gamma), reduction, check, out, grad_out, backend, threads)

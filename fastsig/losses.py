@@ -6,7 +6,7 @@ from typing import Any
 
 from . import passes
 from .plans import LOGITS, PROBABILITIES, Numbers
-from .reductions import full_logits, looks_of, plain, quick, smoothing, value, value_and_grad
+from .reductions import WITH_GRAD, WITH_HESS, full_logits, looks_of, quick, smoothing, value, value_and_grad
 
 
 def bce_with_logits(
@@ -77,10 +77,10 @@ def bce_with_logits(
 
     Source: fastsig/formulas/losses.py.
     """
-    if plain(weight, pos_weight, label_smoothing, mask, backend, threads) and out is None:
-        result = quick(logits, targets, reduction, check, grad=False)
-        if result is not NotImplemented:
-            return result
+    operands = (logits, targets, weight, pos_weight, mask)
+    result = quick(LOGITS, reduction, 0, check, operands, backend, threads, out, label_smoothing=label_smoothing)
+    if result is not NotImplemented:
+        return result
     ops = passes.operands("bce_with_logits", "logits", logits, targets, weight, pos_weight, mask)
     numbers = smoothing(ops, label_smoothing)
     return value(ops, LOGITS, numbers, reduction, check, out, backend, threads)
@@ -127,6 +127,9 @@ def bce(
 
     Source: fastsig/formulas/bce.py.
     """
+    result = quick(PROBABILITIES, reduction, 0, check, (probs, targets, weight, None, mask), backend, threads, out)
+    if result is not NotImplemented:
+        return result
     ops = passes.operands("bce", "probs", probs, targets, weight, None, mask)
     return value(ops, PROBABILITIES, Numbers(), reduction, check, out, backend, threads)
 
@@ -176,10 +179,10 @@ def bce_with_logits_value_and_grad(
 
     Source: fastsig/formulas/losses.py.
     """
-    if plain(weight, pos_weight, label_smoothing, mask, backend, threads) and out is None and grad_out is None:
-        result = quick(logits, targets, reduction, check, grad=True)
-        if result is not NotImplemented:
-            return result  # type: ignore[no-any-return]
+    operands = (logits, targets, weight, pos_weight, mask)
+    result = quick(LOGITS, reduction, WITH_GRAD, check, operands, backend, threads, out, grad_out, label_smoothing=label_smoothing)
+    if result is not NotImplemented:
+        return result  # type: ignore[no-any-return]
     ops = passes.operands("bce_with_logits_value_and_grad", "logits", logits, targets, weight, pos_weight, mask)
     numbers = smoothing(ops, label_smoothing)
     return value_and_grad(ops, LOGITS, numbers, reduction, check, out, grad_out, backend, threads)
@@ -226,10 +229,10 @@ def bce_with_logits_grad_hess(
 
     Source: fastsig/formulas/losses.py.
     """
-    if plain(weight, pos_weight, label_smoothing, mask, backend, threads) and grad_out is None and hess_out is None:
-        result = quick(logits, targets, "grad_hess", check, grad=True)
-        if result is not NotImplemented:
-            return result  # type: ignore[no-any-return]
+    operands, both = (logits, targets, weight, pos_weight, mask), WITH_GRAD + WITH_HESS
+    result = quick(LOGITS, "none", both, check, operands, backend, threads, None, grad_out, hess_out, label_smoothing=label_smoothing)
+    if result is not NotImplemented:
+        return result  # type: ignore[no-any-return]
     ops = passes.operands("bce_with_logits_grad_hess", "logits", logits, targets, weight, pos_weight, mask)
     numbers = smoothing(ops, label_smoothing)
     full_logits(ops)

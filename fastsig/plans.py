@@ -90,9 +90,10 @@ class Numbers(NamedTuple):
     alpha: float = 1.0
     beta: float = 1.0
     gamma: float = 0.0
-    fraction: float = 0.0
-    power: float = 0.0
-    """gamma = power + fraction, power a whole number"""
+    gamma_lo: float = 0.0
+    """the exponent is gamma + gamma_lo"""
+    whole: float = 1.0
+    """1 where it is a whole number, for which powers are products; else 0"""
 
 
 def reciprocal(divisor: Fraction, double: bool) -> tuple[float, float]:

@@ -205,7 +205,7 @@ def test_the_package_is_no_way_up(path: Path) -> None:
     assert all(name.startswith("__") for name in used), f"{name_of(path)} uses fastsig.{used}"
 
 
-BACKENDS = {"c": {"c"}, "numba": {"numba_blocks", "numba_cpu", "numba_gather", "numba_reduce", "lowering", "memory"}}
+BACKENDS = {"c": {"c"}, "numba": {"numba_blocks", "numba_cache", "numba_cpu", "numba_gather", "numba_reduce", "lowering", "memory"}}
 
 
 def test_backends_do_not_know_each_other() -> None:
@@ -218,7 +218,7 @@ def test_backends_do_not_know_each_other() -> None:
 
 
 ROOM_OF_LIBRARY = {
-    "numba": r"backends/(numba_blocks|numba_cpu|numba_cuda|numba_gather|numba_reduce|lowering|memory)\.py|interop/numba\.py",
+    "numba": r"backends/(numba_blocks|numba_cache|numba_cpu|numba_cuda|numba_gather|numba_reduce|lowering|memory)\.py|interop/numba\.py",
     "llvmlite": r"backends/(lowering|memory)\.py",
     "torch": r"interop/torch\.py|gradflow/.*",
     "cupy": r"interop/cupy\.py|backends/numba_cuda\.py",

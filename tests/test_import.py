@@ -77,13 +77,18 @@ def test_python_dash_m_loads_no_peer_for_info(need_numba: None) -> None:
     assert fs.__version__ in done.stdout
 
 
+ONCE = {"logit(0.25, ": 4, "bce_with_logits([0.25], [1], ": 2, "sigmoid_focal_loss([0.25], [1], gamma=1.5, ": 2}
+"""Calls, and the files in the cache after each: an index and a kernel for each type, of a loss for the one in use."""
+
+
 @pytest.mark.slow
-def test_numba_kernels_are_compiled_once(tmp_path: Path, need_numba: None) -> None:
+@pytest.mark.parametrize("call", ONCE)
+def test_numba_kernels_are_compiled_once(call: str, tmp_path: Path, need_numba: None) -> None:
     """A second process finds in the cache what the first has compiled, and the cache does not grow."""
-    code = "import fastsig as fs; print(fs.logit(0.25, backend='numba'))"
+    code = f"import fastsig as fs; print(fs.{call}backend='numba'))"
     first = printed(code, NUMBA_CACHE_DIR=str(tmp_path))
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
-    assert len(kept) >= 4, "an index and a kernel for each type"
+    assert len(kept) >= ONCE[call]
     assert printed(code, NUMBA_CACHE_DIR=str(tmp_path)) == first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")} == kept
 
@@ -104,3 +109,21 @@ def test_kernels_cached_by_several_processes_are_not_mixed_up(tmp_path: Path, ne
     got = printed("\n".join(together), NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
     assert got[::3] == alone
     assert len(set(got)) == 9
+
+
+@pytest.mark.slow
+def test_loss_kernels_cached_by_several_processes_are_not_mixed_up(tmp_path: Path, need_numba: None) -> None:
+    """As above: plain and weighted, with and without a gradient, of two types."""
+    head = "import numpy as np, fastsig as fs; x, t = np.array([0.25, -3]), np.array([1, 0.5])"
+    calls = [
+        f"fs.{name}(x.astype({dtype!r}), t, reduction='none'{options}, backend='numba')"
+        for name, options in (
+            ("bce_with_logits", ""), ("bce_with_logits_value_and_grad", ""), ("bce_with_logits", ", weight=2.0"),
+            ("sigmoid_focal_loss", ", gamma=2.5"),
+        )
+        for dtype in ("f4", "f8")
+    ]  # fmt: skip
+    alone = [printed(f"{head}\nprint(repr({call}))", NUMBA_CACHE_DIR=str(tmp_path)) for call in calls]
+    together = "\n".join([head, *(f"print(repr({call}))" for call in calls)])
+    assert printed(together, NUMBA_CACHE_DIR=str(tmp_path)) == "\n".join(alone)
+    assert len(set(alone)) == len(calls)

@@ -65,8 +65,11 @@ def test_mean_gradient_is_the_gradient_over_the_count_in_ulp(dtype):
         assert reference.ulps(grad[i], exact, dtype) <= 3, (x[i], t[i])
 
 
+GAMMAS = [0, 0.5, 1, 1.5, 2.0, 3.7]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("gamma", [0, 1, 2.0, 3])
+@pytest.mark.parametrize("gamma", GAMMAS)
 @pytest.mark.parametrize("alpha", [0.25, None])
 def test_focal_in_ulp(dtype, gamma, alpha):
     x, t, _, _ = sample(dtype, 200, soft=False)
@@ -75,20 +78,28 @@ def test_focal_in_ulp(dtype, gamma, alpha):
     for i in range(x.size):
         exact = reference.focal(float(x[i]), float(t[i]), alpha, gamma)
         errors = reference.ulps(loss[i], exact[0], dtype), reference.ulps(grad[i], exact[1], dtype)
-        assert errors[0] <= 5 + 2.5 * gamma, (x[i], t[i], errors)
-        assert errors[1] <= 8 + 2.5 * gamma, (x[i], t[i], errors)
+        assert max(errors) <= 4 + 2 * gamma, (x[i], t[i], errors)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("gamma", [0.5, 1.5])
-def test_focal_of_a_fractional_gamma_in_ulp(dtype, gamma):
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_focal_of_soft_targets_in_ulp(dtype, gamma):
+    """Targets near 0 and 1 too, where the logarithm of what is missed is large, and an error in it a larger one in the power."""
     x, t, _, _ = sample(dtype, 200)
+    t[::3] = 10.0 ** np.random.default_rng(1).uniform(-30, 0, t[::3].size)
     loss = fs.sigmoid_focal_loss(x, t, gamma=gamma, reduction="none")
     for i in range(x.size):
         exact = reference.focal(float(x[i]), float(t[i]), 0.25, gamma)[0]
-        _, _, up, down = reference._parts(float(x[i]))
-        far = -mpmath.log(up * (1 - mpmath.mpf(float(t[i]))) + down * mpmath.mpf(float(t[i])))
-        assert reference.ulps(loss[i], exact, dtype) <= 5 + 2.5 * gamma + 2 * gamma * far, (x[i], t[i])
+        assert reference.ulps(loss[i], exact, dtype) <= 5 + 2.5 * gamma, (x[i], t[i])
+
+
+@pytest.mark.parametrize("gamma", [1.5, 2])
+def test_focal_of_halves_is_that_of_float32_rounded(gamma):
+    x, t, _, _ = sample("float32", 200, soft=False)
+    x, t = np.clip(x, -60000, 60000).astype(np.float16), t.astype(np.float16)
+    wide = fs.sigmoid_focal_loss_value_and_grad(x.astype(np.float32), t.astype(np.float32), gamma=gamma, reduction="none")
+    for got, expected in zip(fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=gamma, reduction="none"), wide, strict=True):
+        assert got.tobytes() == expected.astype(np.float16).tobytes()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -121,9 +132,10 @@ def test_edges():
     loss, grad = fs.bce_with_logits_value_and_grad(x, t, reduction="none")
     assert loss.tolist() == [0, 0, inf, inf, inf, 0, 0]
     assert grad.tolist() == [0, 0, 1, -1, 0.5, 0, 0]
-    loss, grad = fs.sigmoid_focal_loss_value_and_grad(x, t, alpha=None, gamma=2, reduction="none")
-    assert loss.tolist() == [0, 0, inf, inf, inf, 0, 0]
-    assert grad[:4].tolist() == [0, 0, 1, -1]
+    for gamma in (0.001, 1.5, 2):
+        loss, grad = fs.sigmoid_focal_loss_value_and_grad(x, t, alpha=None, gamma=gamma, reduction="none")
+        assert loss.tolist() == [0, 0, inf, inf, inf, 0, 0]
+        assert grad[:4].tolist() == [0, 0, 1, -1]
     assert fs.bce([0.0, 1.0, 0.0, 1.0], [0, 1, 1, 0], reduction="none").tolist() == [0, 0, inf, inf]
     assert np.isnan(fs.bce_with_logits([nan, 1.0], [0, 1]))
     assert fs.bce_with_logits([inf, 1.0], [0, 1]) == inf

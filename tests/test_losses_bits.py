@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastsig as fs
-from fastsig import dispatch, exact
+from fastsig import dispatch, exact, plans, reductions
 
 needs_c = pytest.mark.skipif(fs.backends()["c"] != "available", reason="no C library")
 needs_numba = pytest.mark.skipif(fs.backends()["numba"] != "available", reason="no Numba")
@@ -47,6 +47,7 @@ CALLS = {
     "elements": lambda x, t, o, **how: raw(fs.bce_with_logits(x, t, reduction="none", **o, **how)),
     "grad_hess": lambda x, t, o, **how: raw(*fs.bce_with_logits_grad_hess(x, t, **o, **how)),
     "probabilities": lambda x, t, o, **how: raw(fs.bce(fs.sigmoid(x), t, weight=o["weight"], mask=o["mask"], **how)),
+    "focal_whole": lambda x, t, o, **how: raw(*fs.sigmoid_focal_loss_value_and_grad(x, t, weight=o["weight"], **how)),
     "focal": lambda x, t, o, **how: raw(*fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=2.5, mask=o["mask"], **how)),
 }
 
@@ -95,18 +96,105 @@ def test_threads_and_strides_leave_no_trace(call, dtype):
 
 @needs_c
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n", [1, 2, 15, 1000, 1024, 1025, 70_001])
+@pytest.mark.parametrize("n", [1, 2, 15, 1000, 1024, 1025, 70_001, 400_001])
 def test_the_short_way_gives_the_bits_of_the_general_one(dtype, n):
     if dispatch.quick_loss is None:
         pytest.skip("FASTSIG_BACKEND is set")
+    fs.set_num_threads(3)  # so that the largest two are shared, by two and by three
     rng = np.random.default_rng(n)
     x, t = (rng.normal(size=n) * rng.choice([0.1, 5, 40])).astype(dtype), rng.random(n).astype(dtype)
-    assert dispatch.quick_loss(x, t, 3, True, 1 << 30) is not NotImplemented
+    assert reductions.quick(plans.LOGITS, "mean", 4, True, (x, t, None, None, None), None, None) is not NotImplemented
     for reduction in ("sum", "mean"):
         general = raw(*fs.bce_with_logits_value_and_grad(x, t, reduction=reduction, backend="c"))
         assert raw(*fs.bce_with_logits_value_and_grad(x, t, reduction=reduction)) == general
         assert raw(fs.bce_with_logits(x, t, reduction=reduction)) == general[:1]
     assert raw(*fs.bce_with_logits_grad_hess(x, t)) == raw(*fs.bce_with_logits_grad_hess(x, t, backend="c"))
+
+
+@pytest.fixture
+def short_ways(monkeypatch):
+    """What the short way answered in each call."""
+    if dispatch.quick_loss is None:
+        pytest.skip("no C library, or FASTSIG_BACKEND is set")
+    answers = []
+
+    def recording(*arguments):
+        answers.append(compute(*arguments))
+        return answers[-1]
+
+    compute = dispatch.quick_loss
+    monkeypatch.setattr(dispatch, "quick_loss", recording)
+    return answers
+
+
+LAYOUTS = {
+    "as it is": lambda a: a,
+    "Fortran": np.asfortranarray,
+    "backwards": lambda a: np.ascontiguousarray(a[::-1])[::-1],
+    "every other": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("call", [name for name in CALLS if name != "with_options"])
+def test_the_short_way_gives_the_bits_of_the_general_one_with_options(call, layout, dtype, short_ways):
+    x, t, options = data(dtype)
+    x, t, options["mask"] = (LAYOUTS[layout](a) for a in (x / 4, t, options["mask"]))  # no probability rounds to 1, so no loss is inf
+    got = CALLS[call](x, t, options)
+    assert all(answer is not NotImplemented for answer in short_ways)
+    assert len(short_ways) == 1
+    assert got == CALLS[call](x, t, options, backend="c")
+
+
+@pytest.mark.parametrize("kind", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"])
+def test_the_short_way_takes_targets_and_weights_of_every_type(kind, short_ways):
+    x, t = np.linspace(-5, 5, 2000, dtype=np.float32), np.arange(2000) % 2
+    for pos_weight in (2, 2.5, np.float32(3), np.array(4)):
+        options = {"weight": t.astype(kind), "pos_weight": pos_weight}
+        got = raw(*fs.bce_with_logits_value_and_grad(x, t.astype(kind), **options))
+        assert short_ways.pop() is not NotImplemented
+        assert got == raw(*fs.bce_with_logits_value_and_grad(x, t.astype(kind), **options, backend="c"))
+
+
+@pytest.mark.parametrize("function", [fs.bce_with_logits_value_and_grad, fs.sigmoid_focal_loss_value_and_grad])
+def test_the_short_way_writes_into_the_callers_gradient(function, short_ways):
+    x, t, options = data(np.float32)
+    grad = np.full_like(x, 7)
+    result = function(x, t, weight=options["weight"], mask=options["mask"], grad_out=grad)
+    assert short_ways.pop() is result
+    assert result[1] is grad
+    assert raw(*result) == raw(*function(x, t, weight=options["weight"], mask=options["mask"], backend="c"))
+    both = np.empty_like(x), np.empty_like(x)
+    result = fs.bce_with_logits_grad_hess(x, t, pos_weight=options["pos_weight"], grad_out=both[0], hess_out=both[1])
+    assert short_ways.pop() is not NotImplemented
+    assert (result[0] is both[0], result[1] is both[1]) == (True, True)
+    assert raw(*result) == raw(*fs.bce_with_logits_grad_hess(x, t, pos_weight=options["pos_weight"], backend="c"))
+
+
+def test_the_short_way_leaves_the_rest_to_the_general_one(short_ways):
+    """What it could compute wrongly, write too early or explain badly."""
+    x, t, _ = data(np.float32)
+    memory, mask = np.zeros((2 * N, C), np.float32), np.zeros((N, C), bool)
+    overlapping = {"grad_out": memory[1 : N + 1]}
+    refused = [
+        ((memory[:N], t), overlapping, ValueError), ((x, t + 2), {}, ValueError), ((x, t[:5]), {}, ValueError),
+        ((x, t), {"weight": -1.0}, ValueError), ((x, t), {"weight": np.full((1, N, C), 1.0)}, ValueError),
+        ((x, t), {"mask": mask.astype(int)}, TypeError), ((x, t), {"grad_out": t.copy()[::-1]}, None),
+        ((x, t), {"label_smoothing": 1}, ValueError),
+        ((x, t), {"label_smoothing": 10**400}, ValueError), ((x, t), {"weight": 10**400}, TypeError),
+        ((x, t), {"mask": mask}, RuntimeWarning),
+        ((x.tolist(), t), {}, None), ((x, t), {"reduction": "weighted_mean", "weight": 2.0}, None), ((x[:0], t[:0]), {}, RuntimeWarning),
+    ]  # fmt: skip
+    for arguments, options, error in refused:
+        short_ways.clear()
+        if error is None:
+            fs.bce_with_logits_value_and_grad(*arguments, **options)
+        else:
+            with pytest.warns(error) if error is RuntimeWarning else pytest.raises(error):
+                fs.bce_with_logits_value_and_grad(*arguments, **options)
+        assert all(answer is NotImplemented for answer in short_ways), (options, error)
+    assert not memory.any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

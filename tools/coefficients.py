@@ -8,6 +8,7 @@ EXPM1   expm1(r) = r + r^2 p(r),             |r| <= ln2/2 (1 + 2^-10),
         absolute error divided by exp(r)
 LOG1P   log1p(z) = z p(z),                   0 <= z <= 1, relative error
 ATANH   log((1+s)/(1-s)) = 2s + s^3 p(s^2),  |s| <= 0.2015, relative error
+LOGIT   log((1+s)/(1-s)) = s p(s^2),         |s| <= 0.2425, relative error
 
 The best p comes from the Remez exchange on a dense grid of Chebyshev points:
 solve for the p whose weighted error has equal size and alternating sign on
@@ -67,6 +68,12 @@ def atanh_sample(t: mpf) -> tuple[mpf, mpf]:
     return (whole - 2 * s) / s**3, s**3 / whole
 
 
+def logit_sample(t: mpf) -> tuple[mpf, mpf]:
+    s = mp.sqrt(t)
+    target = 2 * mp.atanh(s) / s
+    return target, 1 / target
+
+
 HALF_LN2 = mp.ln2 / 2 * (1 + mpf(2) ** -10)
 PROBLEMS = (
     Problem("EXPM1", (-HALF_LN2, HALF_LN2), expm1_sample,
@@ -75,6 +82,8 @@ PROBLEMS = (
             [(1.0,), (), (1.0, -0.5)], {"float32": range(7, 11), "float64": range(17, 22)}),
     Problem("ATANH", (mpf(0), mpf("0.2015") ** 2), atanh_sample,
             [()], {"float32": (1, 2, 3), "float64": (5, 6, 7)}),
+    Problem("LOGIT", (mpf(0), mpf("0.2425") ** 2), logit_sample,
+            [(2.0,)], {"float32": (2, 3), "float64": (7, 8)}),
 )  # fmt: skip
 
 

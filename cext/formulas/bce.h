@@ -11,13 +11,17 @@ FORMULA R FN(bce_with_logits_grad)(R x, R t) {
     return select(x >= 0, sub(sub(1, t), w), sub(w, t));
 }
 
-FORMULA R FN(neg_log)(R p) {
+FORMULA FN(pair) FN(neg_log_pair)(R p) {
     R w = mul(p, K(lift));
     I e = shr(iadd(isub(bits(w), bits(K(one))), K(half_step)), K(mantissa));
     R s = unbits(shl(iadd(e, K(bias)), K(mantissa)));
     R n = sub(K(lift_log2), FN(real)(e));
-    R y = FN(log_ratio)(sub(s, w), add(s, w), n);
-    return select(p == 0, K(inf), y);
+    FN(pair) y = FN(log_ratio_pair)(sub(s, w), add(s, w), n);
+    return (FN(pair)){select(p == 0, K(inf), y.hi), y.lo};
+}
+
+FORMULA R FN(neg_log)(R p) {
+    return FN(neg_log_pair)(p).hi;
 }
 
 FORMULA R FN(neg_log1m)(R p) {

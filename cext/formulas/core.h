@@ -45,9 +45,15 @@ FORMULA R FN(log1p_exp)(R a) {
     return mul(z, horner(K(log1p), mul(z, K(un_up))));
 }
 
-FORMULA R FN(log_ratio)(R num, R den, R n) {
+FORMULA FN(pair) FN(log_ratio_pair)(R num, R den, R n) {
     R s = div(num, den);
     R s2 = mul(s, s);
     R y = fma(mul(s, s2), horner(K(atanh), s2), add(s, s));
-    return fma(n, K(ln2_hi), fma(n, K(ln2_lo), y));
+    y = fma(n, K(ln2_lo), y);
+    R hi = fma(n, K(ln2_hi), y);
+    return (FN(pair)){hi, add(sub(mul(n, K(ln2_hi)), hi), y)};
+}
+
+FORMULA R FN(log_ratio)(R num, R den, R n) {
+    return FN(log_ratio_pair)(num, den, n).hi;
 }

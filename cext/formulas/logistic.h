@@ -19,14 +19,16 @@ FORMULA R FN(log_sigmoid)(R x) {
 
 FORMULA R FN(logit)(R p) {
     R m = select(p > K(half), sub(1, p), p);
-    R w = mul(m, K(lift));
-    R b = sub(1, m);
-    I e = shr(iadd(isub(bits(w), bits(b)), K(half_step)), K(mantissa));
-    R s = unbits(shl(iadd(e, K(bias)), K(mantissa)));
-    R n = sub(K(lift_log2), FN(real)(e));
-    R y = FN(log_ratio)(fma(neg(w), fma(s, K(un_lift), 1), s), fma(b, s, w), n);
-    y = select(m > 0, y, select(m == 0, K(inf), K(nan)));
-    return select(p >= K(half), y, neg(y));
+    R w = fma(m, K(odds_lift), K(odds_tiny));
+    R z = fma(w, -K(inf), -K(inf));
+    R b = fma(m, -K(odds_fall), K(odds_fall));
+    I e = iand(isub(bits(b), bits(w)), bits(K(inf)));
+    R r = unbits(e);
+    R num = fma(w, fma(r, K(half), K(odds_unit)), -8);
+    R s = div(num, fma(w, r, neg(num)));
+    R y = fma(s, horner(K(two_atanh), mul(s, s)), fma(to_real(e), -K(ln2_step), K(ln2_unit)));
+    y = select(z < y, y, z);
+    return select(p > K(half), sub(0, y), y);
 }
 
 FORMULA R FN(silu)(R x) {
@@ -39,12 +41,7 @@ FORMULA R FN(silu_grad)(R x) {
     R a = FN(magnitude)(x);
     FN(pair) v = FN(tail_pair)(a, K(down_up), K(un_down_up));
     R w = mul(v.hi, K(un_up));
-    R g = sub(1, w);
-    R g_lo = sub(sub(sub(1, g), w), mul(v.lo, K(un_up)));
-    R rising = fma(mul(a, w), g, g);
-    R p = mul(a, g);
-    R p_lo = fma(a, g_lo, fma(a, g, neg(p)));
-    R u = sub(1, p);
-    R falling = mul(fma(v.hi, u, fma(v.lo, u, mul(neg(v.hi), p_lo))), K(un_up));
-    return select(x >= 0, rising, falling);
+    R u = fma(a, w, sub(1, a));
+    w = mul(fma(v.hi, u, mul(v.lo, fma(a, w, u))), K(un_up));
+    return select(x >= 0, sub(1, w), w);
 }

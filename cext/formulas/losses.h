@@ -69,9 +69,20 @@ FORMULA R FN(focal_slope)(R x, R w, R t, R m, R loss, R gamma) {
     return fma(mul(gamma, fma(-2, t, 1)), mul(r, c), g);
 }
 
-FORMULA R FN(focal_power)(R x, R z, R t, R m, R f) {
+FORMULA R FN(focal_power)(R x, R z, R t, R m, R g, R g_lo) {
     R far = select(t == 0, neg(x), x);
-    R y = add(select(far > 0, far, 0), FN(log1p_up)(z));
-    y = select(t == 0, y, select(t == 1, y, FN(neg_log)(m)));
-    return mul(FN(exp_up)(mul(f, y)), K(un_up));
+    far = select(far > 0, far, 0);
+    R l = FN(log1p_up)(z);
+    R y = add(far, l);
+    R r = add(sub(far, y), l);
+    FN(pair) log = FN(neg_log_pair)(m);
+    y = select(t == 0, y, select(t == 1, y, log.hi));
+    r = select(t == 0, r, select(t == 1, r, log.lo));
+    R cap = mul(K(greatest), K(un_up));
+    r = select(y > cap, 0, r);
+    y = select(y > cap, cap, y);
+    R a = mul(g, y);
+    r = fma(g_lo, y, fma(g, r, fma(g, y, neg(a))));
+    R e = FN(exp_up)(a);
+    return mul(fma(neg(e), r, e), K(un_up));
 }

@@ -14,6 +14,8 @@
 #define shr(i, n) ((I)((I)(i) >> (n)))
 #define iadd(i, j) ((I)((U)(i) + (U)(j)))
 #define isub(i, j) ((I)((U)(i) - (U)(j)))
+#define iand(i, j) ((I)((I)(i) & (I)(j)))
+#define to_real(i) FN(real_from)(i)
 #define bits(x) FN(bits_of)(x)
 #define unbits(i) FN(real_of)(i)
 #define horner(c, x) FN(horner_of)(c, (int)(sizeof(c) / sizeof((c)[0])), x)
@@ -28,6 +30,14 @@ FORMULA R FN(real_of)(I i) {
     R x;
     __builtin_memcpy(&x, &i, sizeof x);
     return x;
+}
+
+/* x86 has no vector conversion of 64-bit integers before AVX-512DQ: there the upper half goes into the low bits of 2^52 + 2^31 */
+FORMULA R FN(real_from)(I i) {
+#if defined(__x86_64__) && !defined(__AVX512DQ__)
+    if (sizeof(I) == 8) return (R)((FN(real_of)((I)(((uint64_t)i >> 32) ^ 0x4330000080000000)) - 0x1.000008p52) * 0x1p32);
+#endif
+    return (R)i;
 }
 
 /* c[0] + c[1] x + ... + c[n-1] x^(n-1), one fma a step from the top */

@@ -117,6 +117,14 @@ def _on_integers(emit: str) -> Any:
 
 
 @intrinsic
+def _to_real(typingctx: Any, i: Any) -> Any:
+    if i not in _REAL_OF:
+        return None
+    real = _REAL_OF[i]
+    return real(i), lambda context, builder, signature, values: builder.sitofp(values[0], context.get_value_type(real))
+
+
+@intrinsic
 def _horner(typingctx: Any, c: Any, x: Any) -> Any:
     if not isinstance(c, types.UniTuple):
         return None
@@ -142,6 +150,7 @@ _INTRINSICS = {
     "fma": _fma, "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _neg, "absolute": _absolute, "select": _select,
     "bits": _reinterpret(_INT_OF), "unbits": _reinterpret(_REAL_OF), "horner": _horner,
     "shl": _on_integers("shl"), "shr": _on_integers("ashr"), "iadd": _on_integers("add"), "isub": _on_integers("sub"),
+    "iand": _on_integers("and_"), "to_real": _to_real,
 }  # fmt: skip
 
 for _name, _operation in _INTRINSICS.items():

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from fastsig.formulas.bce import bce
 from fastsig.formulas.losses import (
@@ -28,6 +27,7 @@ from fastsig.formulas.losses import (
 from fastsig.formulas.prims import absolute, add, bits, constants, mul, select, sub
 from fastsig.plans import BLOCK, SUM_INF, SUM_NAN, SUM_NEG_INF
 
+from .numba_cache import part
 from .numba_gather import alone, load_store
 
 
@@ -36,7 +36,7 @@ def logits_of(name: str, plain: bool, want_loss: bool, want_grad: bool, want_hes
     load, store = load_store(name)
     one = np.float32(1) if name == "f32" else np.float64(1)
 
-    @njit(error_model="numpy")
+    @part(name, plain, want_loss, want_grad, want_hess, mean)
     def logits(x, pos, miss, l, g, h, n, s, s_lo):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
@@ -61,7 +61,7 @@ def terms_of(name: str) -> tuple[Any, Any]:
     """What the two terms weigh, without and with pos_weight."""
     load, store = load_store(name)
 
-    @njit(error_model="numpy")
+    @part(name)
     def terms(t, weight, pos, miss, n, keep, floor):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
@@ -69,7 +69,7 @@ def terms_of(name: str) -> tuple[Any, Any]:
             store(miss, j, mul(w, smoothed(sub(1, tj), keep, floor)))
             store(pos, j, mul(w, smoothed(tj, keep, floor)))
 
-    @njit(error_model="numpy")
+    @part(name)
     def times(pos, by, n):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
@@ -83,7 +83,7 @@ def masked_of(name: str) -> Any:
     """A masked element is one of weight 0 at x = t = 0."""
     load, store = load_store(name)
 
-    @njit(error_model="numpy")
+    @part(name)
     def masked(mask, source, to, n):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
@@ -96,7 +96,7 @@ def masked_of(name: str) -> Any:
 def probabilities_of(name: str) -> Any:
     load, store = load_store(name)
 
-    @njit(error_model="numpy")
+    @part(name)
     def probabilities(p, t, weight, l, n):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
@@ -109,7 +109,7 @@ def probabilities_of(name: str) -> Any:
 def focal_of(name: str) -> Any:
     load, store = load_store(name)
 
-    @njit(error_model="numpy")
+    @part(name)
     def start(x, t, weight, m, l, g, n, alpha, beta, gamma):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
@@ -123,41 +123,42 @@ def focal_of(name: str) -> Any:
             store(g, j, mul(share, focal_slope(xj, w, tj, mj, loss, gamma)))
             store(l, j, weighted(loss, share))
 
-    @njit(error_model="numpy")
-    def fraction(x, t, m, l, g, n, f):  # type: ignore[no-untyped-def]
+    @part(name)
+    def raised(x, t, m, l, g, n, gamma, gamma_lo):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
-            power = focal_power(load(x, j), exp_up(absolute(load(x, j))), load(t, j), load(m, j), f)
+            power = focal_power(load(x, j), exp_up(absolute(load(x, j))), load(t, j), load(m, j), gamma, gamma_lo)
             store(g, j, mul(load(g, j), power))
             store(l, j, weighted(load(l, j), power))
 
-    @njit(error_model="numpy")
+    @part(name)
     def multiply(m, l, g, n):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
             store(g, j, mul(load(g, j), load(m, j)))
             store(l, j, weighted(load(l, j), load(m, j)))
 
-    @njit(error_model="numpy")
+    @part(name)
     def scale(g, n, s, s_lo):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
             store(g, j, scaled(load(g, j), s, s_lo))
 
-    @njit(error_model="numpy")
+    @part(name)
     def focal(x, t, weight, m, l, g, n, k):  # type: ignore[no-untyped-def]
         start(x, t, weight, m, l, g, n, k[4], k[5], k[6])
-        if k[7] > 0:
-            fraction(x, t, m, l, g, n, k[7])
-        for _ in range(int(k[8])):
-            multiply(m, l, g, n)
+        if k[8] != 0:
+            for _ in range(int(k[6])):
+                multiply(m, l, g, n)
+        else:
+            raised(x, t, m, l, g, n, k[6], k[7])
         if k[2] != 1:
             scale(g, n, k[2], k[3])
 
     return focal
 
 
-@njit(error_model="numpy")
+@part()
 def exact_add(total, v):  # type: ignore[no-untyped-def]
     """The double v onto the digits of ``cext/exact_sum.h``."""
     u = bits(v)
@@ -183,19 +184,19 @@ def block_sum_of(name: str) -> Any:
     load, store = load_store("f64")
     half_block = BLOCK // 2
 
-    @njit(error_model="numpy")
+    @part(name)
     def widen(v, h):  # type: ignore[no-untyped-def]
         alone()
         for j in range(half_block):
             h[j] = np.float64(v[j]) + np.float64(v[j + half_block])
 
-    @njit(error_model="numpy")
+    @part(name)
     def fold(h, half):  # type: ignore[no-untyped-def]
         alone()
         for j in range(half):
             store(h, j, add(load(h, j), load(h, j + half)))
 
-    @njit(error_model="numpy")
+    @part(name)
     def fold_with_errors(v, h, e, half, first):  # type: ignore[no-untyped-def]
         alone()
         for j in range(half):
@@ -206,7 +207,7 @@ def block_sum_of(name: str) -> Any:
             store(e, j, select(first, error, add(error, add(load(e, j), load(e, j + half)))))
             store(h, j, s)
 
-    @njit(error_model="numpy")
+    @part()
     def block_sum_f32(v, h, e):  # type: ignore[no-untyped-def]
         widen(v, h)
         half = half_block // 2
@@ -215,7 +216,7 @@ def block_sum_of(name: str) -> Any:
             half //= 2
         return h[0], 0.0
 
-    @njit(error_model="numpy")
+    @part()
     def block_sum_f64(v, h, e):  # type: ignore[no-untyped-def]
         fold_with_errors(v, h, e, half_block, True)
         half = half_block // 2

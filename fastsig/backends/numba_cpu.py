@@ -7,34 +7,24 @@ kernel that is not in the disk cache about two more, so nothing here runs unless
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit, types
-from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 
 from fastsig.formulas import bce, logistic
 from fastsig.ops import BY_NAME, Op
 
-from . import lowering
 from .memory import BLOCK, buffer, load_store, offset, restore_flags, save_flags
+from .numba_cache import KernelCache, named
 
 _STORAGE = {"f16": types.uint16, "bf16": types.uint16, "f32": types.float32, "f64": types.float64}
 _NUMPY = {"f16": np.dtype(np.float16), "f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
 _compiling = threading.Lock()
 _ufuncs: dict[str, np.ufunc] = {}
-
-
-def _source_stamp() -> str:
-    """Numba's cache looks at the file of the compiled function only; this is over every file that it is made from."""
-    package = Path(lowering.__file__).parent.parent
-    files = sorted([*package.glob("formulas/*.py"), *package.glob("backends/lowering.py"), *package.glob("backends/memory.py")])
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
 def _formula(op: Op) -> Callable[..., Any]:
@@ -61,25 +51,7 @@ def _runs(op: Op, dtype: str) -> tuple[Any, Any]:
         for i in range(n):
             offset(to, i * to_step)[0] = offset(source, i * source_step)[0]
 
-    return njit(error_model="numpy")(_named(run, op, dtype)), njit(_named(copy, op, dtype))
-
-
-def _named(function: Any, op: Op, dtype: str) -> Any:
-    """Numba tells functions of one name apart by counting them in each process, so kernels that several processes put into the
-    cache could have one symbol; these have a name each."""
-    function.__qualname__ = function.__name__ = f"{op.name}_{dtype}_{function.__name__}"
-    return function
-
-
-class _Cache(FunctionCache):  # type: ignore[misc]  # Numba has no types
-    """Keyed by what a kernel is made from: Numba's own key hashes the pickled closure, which is another one in each process."""
-
-    def __init__(self, function: Callable[..., Any], stamp: tuple[str, ...]) -> None:
-        super().__init__(function)
-        self._stamp = stamp
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return sig, codegen.magic_tuple(), self._stamp
+    return njit(error_model="numpy")(named(run, op.name, dtype)), njit(named(copy, op.name, dtype))
 
 
 def _loop(op: Op, dtype: str, *, cache: bool) -> Any:
@@ -113,10 +85,10 @@ def _loop(op: Op, dtype: str, *, cache: bool) -> Any:
                 copy(offset(out, start * out_step), out_step, out_block, size, take)
         restore_flags(flags)
 
-    _named(loop, op, dtype)
+    named(loop, op.name, dtype)
     compiled = CFunc(loop, ((types.CPointer(pointer), steps_type, steps_type, types.voidptr), types.void), locals={}, options={})
     if cache:
-        compiled._cache = _Cache(loop, (_source_stamp(), op.name, dtype))
+        compiled._cache = KernelCache(loop, op.name, dtype)
     compiled.compile()
     return compiled
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -18,6 +18,7 @@ from fastsig.formulas.prims import bits
 from fastsig.plans import BF16, F16, F32, F64
 
 from . import memory
+from .numba_cache import part
 
 REAL = {"f32": types.float32, "f64": types.float64}
 _STORED = {
@@ -103,7 +104,7 @@ def _convert_one(code: int, real: Any) -> Any:
     pointer, size = pointer_to(stored), stored.bitwidth // 8
     cast = np.float32 if real == types.float32 else np.float64
 
-    @njit(error_model="numpy")
+    @part(code, real)
     def convert(address, stride, to, n):  # type: ignore[no-untyped-def]
         alone()
         if stride == size:
@@ -122,7 +123,7 @@ def gather_of(name: str) -> Any:
     real = REAL[name]
     c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11 = (_convert_one(code, real) for code in range(12))
 
-    @njit(error_model="numpy")
+    @part(name)
     def convert(code, address, stride, to, n):  # type: ignore[no-untyped-def]
         if code == 0:
             c0(address, stride, to, n)
@@ -151,7 +152,7 @@ def gather_of(name: str) -> Any:
 
     pointer, size = pointer_to(real), real.bitwidth // 8
 
-    @njit(error_model="numpy")
+    @part(name)
     def gather(plan, at, start, count, to):  # type: ignore[no-untyped-def]
         data, code, period, ndim = plan[at], plan[at + 1], plan[at + 3], plan[at + 4]
         first = plan[at + 5]
@@ -188,7 +189,7 @@ def outside_of(name: str) -> Any:
     """outside(v, n, greatest): whether any is not in [0, greatest]."""
     load = load_store(name)[0]
 
-    @njit(error_model="numpy")
+    @part(name)
     def outside(v, n, greatest):  # type: ignore[no-untyped-def]
         alone()
         most, least = bits(greatest), bits(greatest)

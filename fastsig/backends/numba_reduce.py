@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from fastsig.plans import BLOCK, F16, F64, FOCAL, LOGITS, PROBABILITIES
 from . import numba_blocks as blocks
 from . import numba_gather as gathering
 from .memory import restore_flags, save_flags
-from .numba_cpu import _source_stamp
+from .numba_cache import KernelCache, named, part
 
 _compiling = threading.Lock()
 
@@ -36,19 +34,13 @@ _HEAD, _STEP = plans.HEADER, plans.SOURCE
 _BAD = (plans.BAD_TARGET, plans.BAD_PROBABILITY, plans.BAD_WEIGHT, plans.BAD_POS_WEIGHT)
 
 
-def _stamp() -> str:
-    """Over every file that the kernels are made from."""
-    files = [Path(plans.__file__), Path(blocks.__file__), Path(gathering.__file__)]
-    return _source_stamp() + hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
 def _put(dtype: int, name: str) -> Any:
     """put(out, start, v, n): a block's results into an output of half width."""
     load = gathering.load_store(name)[0]
     store = gathering.load_store("f16" if dtype == F16 else "bf16")[1]
     pointer = gathering.pointer_to(types.uint16)
 
-    @njit(error_model="numpy")
+    @part(dtype)
     def put(out, start, v, n):  # type: ignore[no-untyped-def]
         gathering.alone()
         to = pointer(out + start * 2)
@@ -72,9 +64,9 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
     one, greatest = cast(1), cast(np.finfo(cast).max)
     is_logits, is_probabilities, is_focal = formula == LOGITS, formula == PROBABILITIES, formula == FOCAL
     bad_target, bad_probability, bad_weight, bad_pos_weight = _BAD
-    stamp = (_stamp(), formula, dtype, plain, loss, grad, hess, mean)
+    key = (formula, dtype, plain, loss, grad, hess, mean)
 
-    @njit(error_model="numpy")
+    @part(name)
     def fetch(plan, i, start, count, to):  # type: ignore[no-untyped-def]
         at = _HEAD + _STEP * i
         if plan[at + 2]:
@@ -82,7 +74,7 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
         gather(plan, at, start, count, to)
         return pointer(to)
 
-    @njit(error_model="numpy")
+    @part(name, narrow)
     def target(plan, i, start, buffer):  # type: ignore[no-untyped-def]
         out = plan[6 + i]
         if narrow or out == 0:
@@ -91,9 +83,7 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
 
     signature = types.int64(types.int64[::1], types.float64[::1], types.int64, types.int64, types.int64[::1], types.int64)
 
-    @njit(signature, error_model="numpy", nogil=True, cache=cached)
     def reduce(plan, numbers, start, stop, total, scratch):  # type: ignore[no-untyped-def]
-        stamp  # noqa: B018  # a closure variable, so part of the cache's key
         flags = save_flags()
         k = (
             cast(numbers[0]), cast(numbers[1]), cast(numbers[2]), cast(numbers[3]), cast(numbers[4]),
@@ -169,7 +159,11 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
         restore_flags(flags)
         return bad
 
-    return reduce
+    kernel = njit(error_model="numpy", nogil=True)(named(reduce, *key))
+    if cached:
+        kernel._cache = KernelCache(reduce, *key)
+    kernel.compile(signature)
+    return kernel
 
 
 @cache

@@ -6,7 +6,7 @@ the result, so that 0 * inf never appears.
 
 from __future__ import annotations
 
-from .core import log1p_exp, log_ratio, magnitude, real, tail
+from .core import log1p_exp, log_ratio, log_ratio_pair, magnitude, real, tail
 from .prims import Real, absolute, add, bits, constants, div, fma, iadd, isub, mul, neg, select, shl, shr, sub, unbits
 
 
@@ -26,15 +26,21 @@ def bce_with_logits_grad(x: Real, t: Real) -> Real:
     return select(x >= 0, sub(sub(1, t), w), sub(w, t))
 
 
-def neg_log(p: Real) -> Real:
-    """-log p for p in [0, 1], subnormals included."""
+def neg_log_pair(p: Real) -> tuple[Real, Real]:
+    """hi, lo with hi + lo = -log p for p in [0, 1], subnormals included; lo has no meaning for p = 0."""
     k = constants(p)
     w = mul(p, k.lift)
     e = shr(iadd(isub(bits(w), bits(k.one)), k.half_step), k.mantissa)
     s = unbits(shl(iadd(e, k.bias), k.mantissa))
     n = sub(k.lift_log2, real(e))
-    y = log_ratio(sub(s, w), add(s, w), n)
-    return select(p == 0, k.inf, y)
+    hi, lo = log_ratio_pair(sub(s, w), add(s, w), n)
+    return select(p == 0, k.inf, hi), lo
+
+
+def neg_log(p: Real) -> Real:
+    """-log p for p in [0, 1], as ``neg_log_pair``."""
+    hi, _ = neg_log_pair(p)
+    return hi
 
 
 def neg_log1m(p: Real) -> Real:

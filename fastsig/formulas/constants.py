@@ -39,8 +39,19 @@ class Constants(NamedTuple):
     """beyond this |x| every result has reached its limit: x e^-x rounds to 0"""
     lift: float
     """2^lift_log2: makes every positive number, subnormals included, a normal one"""
-    un_lift: float
     lift_log2: float
+    odds_lift: float
+    """carries every positive number, subnormals included, so far above odds_tiny that adding that changes nothing"""
+    odds_tiny: float
+    """its exponent field is one above that of odds_fall"""
+    odds_fall: float
+    """1.3125 times a power of two: 1.3125 sets where the nearest power of two changes, the power the exponent field of the result"""
+    odds_unit: float
+    """8/odds_lift"""
+    ln2_step: float
+    """ln 2, rounded, over 2^mantissa"""
+    ln2_unit: float
+    """ln2_step times the bit pattern of 2 odds_unit, exactly, for its exponent field is a power of two"""
     log2e: float
     """1 / ln 2, rounded"""
     ln2_hi: float
@@ -53,6 +64,8 @@ class Constants(NamedTuple):
     """log(1 + z) = z p(z) on [0, 1]"""
     atanh: tuple[float, ...]
     """log((1 + s)/(1 - s)) = 2 s + s^3 p(s^2) on |s| <= 0.2015"""
+    two_atanh: tuple[float, ...]
+    """log((1 + s)/(1 - s)) = s p(s^2) on |s| <= 0.2425"""
     greatest: float
     """the greatest finite number"""
     zero: float = 0.0
@@ -77,8 +90,13 @@ F32 = Constants(
     un_up=2.0**-64,
     a_max=109.0,
     lift=2.0**24,
-    un_lift=2.0**-24,
     lift_log2=24.0,
+    odds_lift=2.0**67,
+    odds_tiny=2.0**-124,
+    odds_fall=1.3125 * 2.0**-125,
+    odds_unit=2.0**-64,
+    ln2_step=_hex("0x1.62e43p-24"),  # as good as 28 bits: ln 2 happens to continue with zeros
+    ln2_unit=_hex("0x1.62e43p+5"),
     log2e=_hex("0x1.715476p+0"),
     ln2_hi=_hex("0x1.62e4p-1"),  # 16 bits
     ln2_lo=_hex("0x1.7f7d1cp-20"),
@@ -106,6 +124,12 @@ F32 = Constants(
         _hex("0x1.992778p-2"),
         _hex("0x1.373192p-2"),
     ),  # max relative error 2^-28.3
+    two_atanh=(
+        _hex("0x1p+1"),
+        _hex("0x1.55568ap-1"),
+        _hex("0x1.98a3c2p-2"),
+        _hex("0x1.401984p-2"),
+    ),  # max relative error 2^-26.14
     greatest=_hex("0x1.fffffep+127"),
 )
 
@@ -122,8 +146,13 @@ F64 = Constants(
     un_up=2.0**-128,
     a_max=752.0,
     lift=2.0**53,
-    un_lift=2.0**-53,
     lift_log2=53.0,
+    odds_lift=2.0**515,
+    odds_tiny=2.0**-1020,
+    odds_fall=1.3125 * 2.0**-1021,
+    odds_unit=2.0**-512,
+    ln2_step=_hex("0x1.62e42fefa39efp-53"),
+    ln2_unit=_hex("0x1.62e42fefa39efp+8"),
     log2e=_hex("0x1.71547652b82fep+0"),
     ln2_hi=_hex("0x1.62e42fefa38p-1"),  # 42 bits
     ln2_lo=_hex("0x1.ef35793c7673p-45"),
@@ -171,5 +200,16 @@ F64 = Constants(
         _hex("0x1.383cea9d5e8d5p-3"),
         _hex("0x1.3b67f3e6d548dp-3"),
     ),  # max relative error 2^-55.7
+    two_atanh=(
+        _hex("0x1p+1"),
+        _hex("0x1.55555555554c2p-1"),
+        _hex("0x1.99999999c112fp-2"),
+        _hex("0x1.24924907aed8cp-2"),
+        _hex("0x1.c71c86317ceabp-3"),
+        _hex("0x1.74591c46fe5d3p-3"),
+        _hex("0x1.3b86ef326049fp-3"),
+        _hex("0x1.0993776deda53p-3"),
+        _hex("0x1.326919cc380d5p-3"),
+    ),  # max relative error 2^-57.56
     greatest=_hex("0x1.fffffffffffffp+1023"),
 )

@@ -67,10 +67,19 @@ def log1p_exp(a: Real) -> Real:
     return mul(z, horner(k.log1p, mul(z, k.un_up)))
 
 
-def log_ratio(num: Real, den: Real, n: Real) -> Real:
-    """n ln 2 + log f, where num/den = (f-1)/(f+1) and |num/den| <= 0.2; 2 ULP."""
+def log_ratio_pair(num: Real, den: Real, n: Real) -> tuple[Real, Real]:
+    """hi, lo with hi + lo = n ln 2 + log f, where num/den = (f-1)/(f+1) and |num/den| <= 0.2; hi to 2 ULP, and where n is not 0
+    the sum to 2 ULP of log f."""
     k = constants(num)
     s = div(num, den)
     s2 = mul(s, s)
     y = fma(mul(s, s2), horner(k.atanh, s2), add(s, s))
-    return fma(n, k.ln2_hi, fma(n, k.ln2_lo, y))
+    y = fma(n, k.ln2_lo, y)
+    hi = fma(n, k.ln2_hi, y)
+    return hi, add(sub(mul(n, k.ln2_hi), hi), y)
+
+
+def log_ratio(num: Real, den: Real, n: Real) -> Real:
+    """n ln 2 + log f, as ``log_ratio_pair``; 2 ULP."""
+    hi, _ = log_ratio_pair(num, den, n)
+    return hi

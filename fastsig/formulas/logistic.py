@@ -6,8 +6,8 @@ its accuracy down to the last subnormal. softplus is max(x, 0) + log(1 + e^-|x|)
 
 from __future__ import annotations
 
-from .core import log1p_exp, log_ratio, magnitude, real, tail, tail_pair
-from .prims import Real, bits, constants, fma, iadd, isub, mul, neg, select, shl, shr, sub, unbits
+from .core import log1p_exp, magnitude, tail, tail_pair
+from .prims import Real, bits, constants, div, fma, horner, iand, isub, mul, neg, select, sub, to_real, unbits
 
 
 def sigmoid(x: Real) -> Real:
@@ -32,20 +32,24 @@ def log_sigmoid(x: Real) -> Real:
 
 
 def logit(p: Real) -> Real:
-    """log((1-m)/m) with its sign, m = min(p, 1-p), which is exact; so f = s (1-m)/w is near 1 and f - 1 loses nothing.
+    """y = log(m/(1-m)) with its sign, m = min(p, 1-p), which is exact: y = log f - n ln 2, f = 2^n m/(1-m), and f - 1 loses nothing.
 
-    w = m 2^lift_log2 is normal, s the power of two nearest to w/(1-m), and f - 1 = (s - w (1 + s/lift))/w with one rounding.
+    w = m lift, and r = 2^n 16/lift comes from the difference of two bit patterns. num/8 = (m + 2^n m) - 1 is rounded once, and for
+    n = 0 not at all; the denominator is w r - num = 8 (1 - m + 2^n m). For m = 0 r is infinite and y NaN, and z takes its place:
+    -inf for m >= 0, NaN for m < 0.
     """
     k = constants(p)
     m = select(p > k.half, sub(1, p), p)
-    w = mul(m, k.lift)
-    b = sub(1, m)
-    e = shr(iadd(isub(bits(w), bits(b)), k.half_step), k.mantissa)
-    s = unbits(shl(iadd(e, k.bias), k.mantissa))
-    n = sub(k.lift_log2, real(e))
-    y = log_ratio(fma(neg(w), fma(s, k.un_lift, 1), s), fma(b, s, w), n)
-    y = select(m > 0, y, select(m == 0, k.inf, k.nan))
-    return select(p >= k.half, y, neg(y))
+    w = fma(m, k.odds_lift, k.odds_tiny)
+    z = fma(w, -k.inf, -k.inf)
+    b = fma(m, -k.odds_fall, k.odds_fall)
+    e = iand(isub(bits(b), bits(w)), bits(k.inf))
+    r = unbits(e)
+    num = fma(w, fma(r, k.half, k.odds_unit), -8)
+    s = div(num, fma(w, r, neg(num)))
+    y = fma(s, horner(k.two_atanh, mul(s, s)), fma(to_real(e), -k.ln2_step, k.ln2_unit))
+    y = select(z < y, y, z)
+    return select(p > k.half, sub(0, y), y)
 
 
 def silu(x: Real) -> Real:
@@ -60,19 +64,14 @@ def silu(x: Real) -> Real:
 
 
 def silu_grad(x: Real) -> Real:
-    """g (1 + a w) for x >= 0 and w (1 - a g) for x < 0, a = |x|, g = 1 - w.
+    """w u for x < 0 and 1 - w u for x >= 0, a = |x|, u = 1 - a (1 - w) = (1 - a) + a w, where 1 - a is exact for a >= 1/2.
 
-    The second crosses zero at x = -1.28, so there w, g and a g carry their low parts.
+    w u crosses zero at a = 1.28 while w has its full error, so w has a low part there: it adds (u + a w) to w u for each unit.
     """
     k = constants(x)
     a = magnitude(x)
     v, v_lo = tail_pair(a, k.down_up, k.un_down_up)
     w = mul(v, k.un_up)
-    g = sub(1, w)
-    g_lo = sub(sub(sub(1, g), w), mul(v_lo, k.un_up))
-    rising = fma(mul(a, w), g, g)
-    p = mul(a, g)
-    p_lo = fma(a, g_lo, fma(a, g, neg(p)))
-    u = sub(1, p)
-    falling = mul(fma(v, u, fma(v_lo, u, mul(neg(v), p_lo))), k.un_up)
-    return select(x >= 0, rising, falling)
+    u = fma(a, w, sub(1, a))
+    w = mul(fma(v, u, mul(v_lo, fma(a, w, u))), k.un_up)
+    return select(x >= 0, sub(1, w), w)

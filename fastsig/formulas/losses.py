@@ -6,7 +6,7 @@ miss = 1-t without options. Two powers of two in one constant keep z = e^-|x| no
 
 from __future__ import annotations
 
-from .bce import neg_log
+from .bce import neg_log_pair
 from .core import exp_parts
 from .prims import Real, absolute, add, constants, div, fma, horner, mul, neg, select, sub
 
@@ -102,10 +102,23 @@ def focal_slope(x: Real, w: Real, t: Real, m: Real, loss: Real, gamma: Real) -> 
     return fma(mul(gamma, fma(-2, t, 1)), mul(r, c), g)
 
 
-def focal_power(x: Real, z: Real, t: Real, m: Real, f: Real) -> Real:
-    """m^f for 0 < f < 1; with t of 0 or 1, -log m is log(1 + e^x) or log(1 + e^-x) and loses nothing."""
+def focal_power(x: Real, z: Real, t: Real, m: Real, g: Real, g_lo: Real) -> Real:
+    """m^(g + g_lo) as e^-a, a = (g + g_lo) (y + r), where y + r = -log m: an error of a as small as the last bit of 1 is one ULP
+    of the power, so a and its factors are carried as pairs. With t of 0 or 1, -log m is log(1 + e^x) or log(1 + e^-x) and loses
+    nothing."""
     k = constants(x)
     far = select(t == 0, neg(x), x)
-    y = add(select(far > 0, far, 0), log1p_up(z))
-    y = select(t == 0, y, select(t == 1, y, neg_log(m)))
-    return mul(exp_up(mul(f, y)), k.un_up)
+    far = select(far > 0, far, 0)
+    l = log1p_up(z)
+    y = add(far, l)
+    r = add(sub(far, y), l)
+    hi, lo = neg_log_pair(m)
+    y = select(t == 0, y, select(t == 1, y, hi))
+    r = select(t == 0, r, select(t == 1, r, lo))
+    cap = mul(k.greatest, k.un_up)
+    r = select(y > cap, 0, r)
+    y = select(y > cap, cap, y)
+    a = mul(g, y)
+    r = fma(g_lo, y, fma(g, r, fma(g, y, neg(a))))
+    e = exp_up(a)
+    return mul(fma(neg(e), r, e), k.un_up)

@@ -128,6 +128,15 @@ def isub(i: Int, j: Int) -> Int:
     return _wrapped(int(i) - int(j), i)
 
 
+def iand(i: Int, j: Int) -> Int:
+    return i & type(i)(j)
+
+
+def to_real(i: Int) -> Real:
+    """i as a real; an int64 must be a multiple of 2^32, which any processor can convert."""
+    return _REAL_OF[type(i)](int(i))
+
+
 def horner(c: tuple[Real, ...], x: Real) -> Real:
     """c[0] + c[1] x + ... + c[n-1] x^(n-1), one fma a step from the top."""
     p = type(x)(c[-1])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import fastsig
-from fastsig import dispatch, thresholds
+from fastsig import console, dispatch, thresholds
 from fastsig.backends.limits import get_num_threads
 from fastsig.bench.peers import UNARY
 
@@ -48,23 +48,6 @@ def write(found: Crossovers, file: Path) -> None:
         raise
 
 
-def _print(rows: list[tuple[str, str, str]], headings: tuple[str, str, str], title: str) -> None:
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        print(title, "\t".join(headings), *("\t".join(row) for row in rows), sep="\n")
-        return
-    result = Table(title=title, title_justify="left")
-    for i, heading in enumerate(headings):
-        result.add_column(heading, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        result.add_row(*row)
-    console = Console(highlight=False)
-    console.width = console.width if console.is_terminal else 160
-    console.print(result)
-
-
 def show(parallel: thresholds.Table, numba: thresholds.Table, stream_bytes: int | None, title: str) -> None:
     """Print a table of the thresholds beside those built in."""
     built_in = thresholds.Thresholds()
@@ -78,7 +61,8 @@ def show(parallel: thresholds.Table, numba: thresholds.Table, stream_bytes: int 
         rows.append(("stores past the caches, bytes", f"{stream_bytes:,}", "by the size of the cache"))
     others = "all" if not parallel else "all other"
     rows += [(f"{others} operations, {dtype}: more than one thread", "", f"{least:,}") for dtype, least in thresholds.ELEMENTS.items()]
-    _print(rows, ("from so many elements on", "tuned", "built in"), title)
+    print(title)
+    console.show(rows, ("from so many elements on", "tuned", "built in"))
 
 
 def _say_if_busy() -> None:

@@ -1,0 +1,49 @@
+"""The documents: their examples run, and the tests that they name exist."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def section(document: str, heading: str) -> str:
+    """The text under a heading of the second level."""
+    parts = re.split(r"^## ", (ROOT / document).read_text(), flags=re.MULTILINE)
+    found = [part for part in parts if part.startswith(heading + "\n")]
+    assert len(found) == 1, f"{document} has no section {heading!r}"
+    return found[0]
+
+
+@pytest.mark.parametrize(("document", "heading"), [("README.md", "Losses"), ("docs/losses.md", "Reductions and sums")])
+def test_examples_give_what_they_show(document: str, heading: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", section(document, heading), re.DOTALL)
+    assert blocks
+    for number, block in enumerate(blocks):
+        example = doctest.DocTestParser().get_doctest(block, {}, f"{document}, {heading}, {number}", document, 0)
+        assert example.examples
+        failures = doctest.DocTestRunner().run(example).failed
+        assert not failures, "doctest printed what is different"
+
+
+def test_every_line_about_losses_names_a_test_that_exists() -> None:
+    lines = (ROOT / "docs" / "losses.md").read_text().splitlines()
+    tables = [i for i, line in enumerate(lines) if line.startswith("|---") and lines[i - 1].rstrip().endswith("| test |")]
+    assert len(tables) >= 3
+    for start in tables:
+        rows = []
+        for line in lines[start + 1 :]:
+            if not line.startswith("|"):
+                break
+            rows.append(line)
+        assert rows
+        for row in rows:
+            named = re.search(r"`(tests/\w+\.py)::(\w+)` \|$", row)
+            assert named, f"no test at the end of: {row}"
+            tree = ast.parse((ROOT / named[1]).read_text())
+            assert named[2] in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, named[0]
