@@ -6,13 +6,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
 enum { PATIENCE = 50000 }; /* ns awake without work: longer than calls in a loop are apart, far shorter than a time slice */
 
-/* A thread begins with the segment of its own seat, so that arrays in the caches stay with the core that had them last. */
+/* A thread begins with the segment of its own seat, so that arrays in the caches mostly stay with the core that had them last. */
 typedef struct {
     _Alignas(64) atomic_size_t next;
     size_t end;
@@ -29,7 +28,7 @@ static struct {
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* held by the caller whose job it is */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for what follows, and before a thread may look at the job */
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, left = PTHREAD_COND_INITIALIZER;
-static bool open_;
+static int seats; /* of the job on offer, that nobody has taken */
 static int inside, asleep, workers;
 static atomic_uint jobs;
 static atomic_uint busy; /* whether anybody is inside, to be read without the lock */
@@ -68,8 +67,7 @@ static void take_part(int seat) {
     }
 }
 
-static void *worker(void *argument) {
-    const int seat = (int)(size_t)argument;
+static void *worker(void *unused) {
     unsigned seen = 0;
     for (;;) {
         spin_while(&jobs, seen);
@@ -80,10 +78,10 @@ static void *worker(void *argument) {
             asleep--;
         }
         seen = atomic_load_explicit(&jobs, memory_order_relaxed);
-        const bool joins = open_ && seat < job.threads;
-        if (joins) inside++, atomic_store_explicit(&busy, 1, memory_order_relaxed);
+        const int seat = seats ? job.threads - seats-- : 0;
+        if (seat) inside++, atomic_store_explicit(&busy, 1, memory_order_relaxed);
         pthread_mutex_unlock(&lock);
-        if (!joins) continue;
+        if (!seat) continue;
         take_part(seat);
         pthread_mutex_lock(&lock);
         if (--inside == 0) {
@@ -92,7 +90,7 @@ static void *worker(void *argument) {
         }
         pthread_mutex_unlock(&lock);
     }
-    return NULL;
+    return unused;
 }
 
 /* Signals are for the threads of the program: Python's handlers among them. */
@@ -104,7 +102,7 @@ static void hire(int count) {
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (workers < count && pthread_create(&thread, &detached, worker, (void *)(size_t)(workers + 1)) == 0) workers++;
+    while (workers < count && pthread_create(&thread, &detached, worker, NULL) == 0) workers++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&detached);
 }
@@ -118,16 +116,16 @@ static void offer(fastsig_work work, void *context, size_t size, size_t grain, i
         atomic_store_explicit(&job.segments[i].next, start, memory_order_relaxed);
         job.segments[i].end = end < size ? end : size;
     }
-    open_ = true;
+    seats = threads - 1;
     atomic_fetch_add_explicit(&jobs, 1, memory_order_relaxed);
-    const bool sleepers = asleep > 0;
+    const int sleepers = asleep < seats ? asleep : seats; /* who is awake has seen it */
     pthread_mutex_unlock(&lock);
-    if (sleepers) pthread_cond_broadcast(&wake);
+    for (int i = 0; i < sleepers; i++) pthread_cond_signal(&wake);
 }
 
 static void close_and_wait(void) {
     pthread_mutex_lock(&lock);
-    open_ = false;
+    seats = 0;
     if (inside) {
         pthread_mutex_unlock(&lock);
         spin_while(&busy, 1);
@@ -154,8 +152,7 @@ void fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t grai
 static void start_afresh(void) {
     turn = lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     wake = left = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-    open_ = false;
-    inside = asleep = workers = 0;
+    seats = inside = asleep = workers = 0;
     atomic_store(&busy, 0);
 }
 

@@ -6,7 +6,6 @@ They choose between ways that give the same bits, so a wrong number costs time a
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,6 +75,8 @@ def cpu_name() -> str:
                     return line.partition(":")[2].strip()
     except OSError:
         pass
+    import platform
+
     return platform.processor() or platform.machine()
 
 

@@ -277,7 +277,10 @@ def test_wrong_arguments(arguments: list[str], complaint: str, capsys: pytest.Ca
 
 
 def test_from_the_command_line(tmp_path: Path, need_c: None, pytestconfig: pytest.Config) -> None:
-    code = "import runpy; sys.argv = ['fastsig', {}]; runpy.run_module('fastsig', run_name='__main__')"
+    code = (
+        "import runpy; from fastsig.tune import crossovers; crossovers.STREAM_SIZES = (1 << 20,); "
+        "sys.argv = ['fastsig', {}]; runpy.run_module('fastsig', run_name='__main__')"
+    )
     where = {"XDG_CONFIG_HOME": str(tmp_path)}
     done = run_python(code.format("'tune', '--ops', 'silu', '--dtypes', 'float16', '--rounds', '3', '--no-numba'"), pytestconfig, where)
     assert done.returncode == 0, done.stderr

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 PIECE = 1 << 14
 """Pieces are multiples of this many elements, so that no two threads write to one page of a small-typed output."""
@@ -35,6 +37,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def _workers(count: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # a tenth of what import fastsig takes, and needed only without the C library
+
     global _pool
     with _lock:
         if _pool is None or _pool._max_workers < count:
@@ -60,6 +64,8 @@ def over_pieces(work: Callable[[slice], Any], size: int, threads: int) -> None:
     if len(pieces) == 1:
         work(pieces[0])
         return
+    from concurrent.futures import wait
+
     others = [_workers(threads - 1).submit(_run_as_worker, work, piece) for piece in pieces[1:]]
     try:
         work(pieces[0])
