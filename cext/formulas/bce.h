@@ -7,13 +7,13 @@ FORMULA R FN(bce_with_logits)(R x, R t) {
 }
 
 FORMULA R FN(bce_with_logits_grad)(R x, R t) {
-    R w = FN(tail)(FN(magnitude)(x), K(down));
+    R w = FN(tail)(FN(magnitude)(x), K(un_up));
     return select(x >= 0, sub(sub(1, t), w), sub(w, t));
 }
 
 FORMULA FN(pair) FN(neg_log_pair)(R p) {
     R w = mul(p, K(lift));
-    I e = shr(iadd(isub(bits(w), bits(K(one))), K(half_step)), K(mantissa));
+    I e = shr(iadd(isub(bits(w), bits(K(one))), K(root_step)), K(mantissa));
     R s = unbits(shl(iadd(e, K(bias)), K(mantissa)));
     R n = sub(K(lift_log2), FN(real)(e));
     FN(pair) y = FN(log_ratio_pair)(sub(s, w), add(s, w), n);
@@ -26,7 +26,7 @@ FORMULA R FN(neg_log)(R p) {
 
 FORMULA R FN(neg_log1m)(R p) {
     R m = sub(1, p);
-    I e = shr(iadd(isub(bits(m), bits(K(one))), K(half_step)), K(mantissa));
+    I e = shr(iadd(isub(bits(m), bits(K(one))), K(root_step)), K(mantissa));
     R s = unbits(shl(iadd(e, K(bias)), K(mantissa)));
     R y = FN(log_ratio)(add(p, sub(s, 1)), add(s, m), neg(FN(real)(e)));
     return select(m == 0, K(inf), y);
@@ -35,9 +35,11 @@ FORMULA R FN(neg_log1m)(R p) {
 FORMULA R FN(bce)(R p, R t) {
     p = select(p >= 0, select(p <= 1, p, K(nan)), K(nan));
     R u = sub(1, t);
-    R hit = select(t == 0, 0, mul(t, FN(neg_log)(p)));
-    R miss = select(u == 0, 0, mul(u, FN(neg_log1m)(p)));
-    return add(hit, miss);
+    R h = select(t == 0, 0, FN(neg_log)(p));
+    R l = select(u == 0, 0, FN(neg_log1m)(p));
+    R hit = mul(t, h);
+    R miss = mul(u, l);
+    return select(hit > miss, fma(t, h, miss), fma(u, l, hit));
 }
 
 FORMULA R FN(bce_grad)(R p, R t) {

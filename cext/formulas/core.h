@@ -23,20 +23,20 @@ FORMULA R FN(magnitude)(R x) {
 
 FORMULA R FN(tail)(R a, R c) {
     FN(parts) e = FN(exp_parts)(a, K(magic_down));
-    R d = add(e.s, fma(e.q, e.s, K(down)));
+    R d = add(e.s, fma(e.q, e.s, K(un_up)));
     return div(c, d);
 }
 
 typedef struct { R hi, lo; } FN(pair);
 
-FORMULA FN(pair) FN(tail_pair)(R a, R c, R un_c) {
+FORMULA FN(pair) FN(tail_pair)(R a) {
     FN(parts) e = FN(exp_parts)(a, K(magic_down));
-    R v = fma(e.q, e.s, K(down));
+    R v = fma(e.q, e.s, K(un_up));
     R d = add(e.s, v);
     R d_lo = sub(v, sub(d, e.s));
-    R w = div(c, d);
-    R rest = fma(neg(w), d_lo, fma(neg(w), d, c));
-    return (FN(pair)){w, mul(rest, mul(w, un_c))};
+    R w = div(1, d);
+    R rest = fma(neg(w), d_lo, fma(neg(w), d, 1));
+    return (FN(pair)){w, mul(rest, w)};
 }
 
 FORMULA R FN(log1p_exp)(R a) {

@@ -1,11 +1,11 @@
 /* The elementwise family; twin of fastsig/formulas/logistic.py. */
 FORMULA R FN(sigmoid)(R x) {
-    R w = FN(tail)(FN(magnitude)(x), K(down));
+    R w = FN(tail)(FN(magnitude)(x), K(un_up));
     return select(x >= 0, sub(1, w), w);
 }
 
 FORMULA R FN(sigmoid_grad)(R x) {
-    R w = FN(tail)(FN(magnitude)(x), K(down));
+    R w = FN(tail)(FN(magnitude)(x), K(un_up));
     return fma(neg(w), w, w);
 }
 
@@ -33,13 +33,13 @@ FORMULA R FN(logit)(R p) {
 
 FORMULA R FN(silu)(R x) {
     R a = FN(magnitude)(x);
-    R w = FN(tail)(a, mul(a, K(down_up)));
+    R w = FN(tail)(a, a);
     return fma(neg(w), K(un_up), select(x >= 0, x, K(minus_zero)));
 }
 
 FORMULA R FN(silu_grad)(R x) {
     R a = FN(magnitude)(x);
-    FN(pair) v = FN(tail_pair)(a, K(down_up), K(un_down_up));
+    FN(pair) v = FN(tail_pair)(a);
     R w = mul(v.hi, K(un_up));
     R u = fma(a, w, sub(1, a));
     w = mul(fma(v.hi, u, mul(v.lo, fma(a, w, u))), K(un_up));

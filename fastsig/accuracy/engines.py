@@ -66,6 +66,8 @@ def every() -> list[Engine]:
 def named(names: list[str]) -> list[Engine]:
     """Engines by the names of the command line: c, numba, c:baseline, c:v3, c:v4."""
     known = {e.name: e for e in every()} | {e.backend: e for e in native()}
+    if not names:
+        raise ValueError(f"no backend was given; known are {', '.join(sorted(known))}")
     for name in names:
         if name not in known:
             raise ValueError(f"backend {name!r} is unknown or not available here; known are {', '.join(sorted(known))}")

@@ -54,6 +54,38 @@ def sample(op: Op, fmt: Format, count: int, seed: int = 20240229) -> Array:
     return np.concatenate([fmt.values(both), np.array([np.nan, np.inf, -np.inf]).astype(fmt.dtype)])
 
 
+def spread(op: Op, fmt: Format, count: int, seed: int) -> Array:
+    """count finite float64 inputs with a finite exact result: every exponent, and at every distance from the hard places."""
+    random = np.random.default_rng([seed, op.domain == "unit"])
+    place = random.choice(np.array([p for p in PLACES[op.domain] if p > 0]), count)
+    near = place * (1 - np.ldexp(random.uniform(-1.0, 1.0, count), -random.integers(0, fmt.mantissa + 1, count)))
+    if op.domain == "unit":
+        small = np.ldexp(random.uniform(0.5, 1.0, count), -random.integers(0, 1074, count))
+        towards_one = 1 - np.ldexp(random.uniform(0.5, 1.0, count), -random.integers(0, fmt.mantissa + 1, count))
+        kinds = [small, towards_one, random.uniform(0.0, 1.0, count), near]
+        x = np.choose(random.choice(len(kinds), count, p=[0.25, 0.25, 0.2, 0.3]), kinds)
+        return np.clip(x, 2.0**-1074, 1 - 2.0**-53)
+    everywhere = np.ldexp(random.uniform(0.5, 1.0, count), random.integers(-1073, 1025, count))
+    lively = np.exp2(random.uniform(-60.0, 9.6, count))
+    kinds = [everywhere, lively, np.abs(random.normal(0, 3, count)), random.uniform(708.0, 745.2, count), near]
+    x = np.choose(random.choice(len(kinds), count, p=[0.2, 0.4, 0.1, 0.1, 0.2]), kinds)
+    return np.copysign(x, random.uniform(-1.0, 1.0, count))
+
+
+def spread_targets(op: Op, fmt: Format, kind: str, x: Array, seed: int) -> Array:
+    """A target for each of these inputs; the soft ones of every exponent, close to 1, and close to where the gradient is 0."""
+    if kind == "hard":
+        return targets(fmt, kind, len(x), seed)
+    random = np.random.default_rng([seed, 2])
+    count = len(x)
+    small = np.ldexp(random.uniform(0.5, 1.0, count), -random.integers(0, 1074, count))
+    towards_one = 1 - np.ldexp(random.uniform(0.5, 1.0, count), -random.integers(0, fmt.mantissa + 1, count))
+    root = x if op.domain == "unit" else 1 / (1 + np.exp(np.clip(-x, -700, 700)))
+    close = root * (1 + np.ldexp(random.uniform(-1.0, 1.0, count), -random.integers(0, fmt.mantissa + 1, count)))
+    t = np.choose(random.choice(4, count, p=[0.5, 0.2, 0.15, 0.15]), [targets(fmt, kind, count, seed), small, towards_one, close])
+    return np.clip(t, 2.0**-1074, 1 - 2.0**-53)
+
+
 def every(fmt: Format, stride: int) -> Array:
     """Every stride-th bit pattern of either sign, NaNs included; an odd stride meets every residue."""
     return fmt.values(np.arange(0, 1 << fmt.width, stride, dtype=np.uint64))

@@ -31,7 +31,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _short_inputs(r: Result) -> str:
-    return MODES.get(r.mode, f"{r.count:,} sampled")
+    return MODES.get(r.mode, f"{r.count:,} {'in mpmath' if r.mode == 'mpmath' else 'sampled'}")
 
 
 def _at(r: Result) -> str:

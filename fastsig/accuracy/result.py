@@ -19,7 +19,7 @@ class Result:
     """of the two-argument operations: "hard" is t in {0, 1}, "soft" anything between; "" for the others"""
     backend: str
     mode: str
-    """sample, exhaustive"""
+    """sample, mpmath, all, exhaustive"""
     worst: float
     at: list[int]
     got: int
@@ -46,6 +46,13 @@ class Result:
     @property
     def key(self) -> tuple[str, str, str]:
         return self.op, self.dtype, self.targets
+
+    def raise_to(self, worst: float, at: list[int], got: int) -> bool:
+        """Take over a worse input that was found elsewhere; whether it was worse."""
+        if worst <= self.worst:
+            return False
+        self.worst, self.at, self.got = worst, at, got
+        return True
 
     def record(self) -> dict[str, Any]:
         return asdict(self)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..ops import Op
 from . import engines as room
-from . import exhaustive, sampled
+from . import exhaustive, multiprecision, sampled
 from .engines import Engine
 from .formats import Format
 from .result import Result
@@ -32,6 +32,8 @@ class Plan:
     restart: bool
     named: bool
     """the user named the backends: then nothing else is compared"""
+    mpmath: int = 0
+    """on how many float64 inputs of an operation mpmath is the reference, besides the sample's long double"""
 
     def run(self, console: Console) -> Iterator[Result]:
         columns = (
@@ -54,6 +56,8 @@ class Plan:
             return
         everything = self.exhaustive and fmt.name == "float32" and kind != "soft"
         first = self._exhaustive(op, kind, serving, bar) if everything else self._sampled(op, fmt, kind, serving, bar)
+        if self.mpmath and fmt.name == "float64":
+            first = self._mpmath(op, kind, first, serving[0], bar)
         first.formulas = formula_hash()
         others = serving if self.named else [e for e in room.every() if e.serves(fmt)]
         first.failures += sampled.same_bits(op, fmt, kind, others, 0.25 if everything else 0.5)
@@ -65,6 +69,17 @@ class Plan:
         task = bar.add_task(f"{op.name} {fmt.name} {kind}", total=1)
         result = sampled.measure(op, fmt, kind, serving[0], FULL if self.exhaustive else 1.0)
         bar.remove_task(task)
+        return result
+
+    def _mpmath(self, op: Op, kind: str, sample: Result, engine: Engine, bar: Progress) -> Result:
+        """Beside what the sample found, whose worst inputs were measured in mpmath too."""
+        task = bar.add_task(f"{op.name} float64 {kind} mpmath", total=-(-self.mpmath // multiprecision.CHUNK))
+        result = multiprecision.measure(op, kind, engine, self.mpmath, restart=self.restart, advance=lambda n: bar.advance(task, n))
+        bar.remove_task(task)
+        sampled.judge(op, multiprecision.F64, result)
+        result.failures += sample.failures
+        result.seconds += sample.seconds
+        result.raise_to(sample.worst, sample.at, sample.got)
         return result
 
     def _exhaustive(self, op: Op, kind: str, serving: list[Engine], bar: Progress) -> Result:

@@ -37,13 +37,14 @@ def reference(op: Op, fmt: Format, columns: tuple[Array, ...]) -> tuple[Array, A
 
 def columns_of(op: Op, fmt: Format, kind: str, scale: float) -> tuple[Array, ...]:
     """The inputs of a sampled measure."""
+    known = np.array(records.worst_known(op.name, fmt.name, kind), fmt.integer).reshape(-1, op.nin).T
     if op.nin == 1:
-        known = fmt.values(np.array(records.worst_known(op.name, fmt.name), fmt.integer))
-        return (np.concatenate([inputs.sample(op, fmt, int(COUNT.get(fmt.name, 0) * scale)), known]),)
+        return (np.concatenate([inputs.sample(op, fmt, int(COUNT.get(fmt.name, 0) * scale)), fmt.values(known[0])]),)
     x = inputs.sample(op, fmt, int(SMALL_COUNT.get(fmt.name, 0) * scale))
     if fmt.width == 16:
         x = np.tile(x, 8)
-    return x, inputs.targets(fmt, kind, len(x))
+    columns = (x, inputs.targets(fmt, kind, len(x)))
+    return tuple(np.concatenate([column, fmt.values(bits)]) for column, bits in zip(columns, known, strict=True))
 
 
 def measure(op: Op, fmt: Format, kind: str, engine: Engine, scale: float = 1.0) -> Result:
@@ -57,7 +58,7 @@ def measure(op: Op, fmt: Format, kind: str, engine: Engine, scale: float = 1.0) 
     worst_few: list[tuple[float, tuple[int, ...], int]] = []
     for start in range(0, len(columns[0]), BLOCK):
         part = tuple(c[start : start + BLOCK] for c in columns)
-        got = run(ufunc, *part)
+        got = _without_flags(ufunc, part, op, fmt, result)
         y, size = reference(op, fmt, part)
         with np.errstate(all="ignore"):
             t = tally(y, got, part, fmt, scale=size, rounded=rounder)
@@ -77,6 +78,30 @@ def measure(op: Op, fmt: Format, kind: str, engine: Engine, scale: float = 1.0) 
     judge(op, fmt, result)
     result.seconds = time.perf_counter() - began
     return result
+
+
+def _without_flags(ufunc: np.ufunc, part: tuple[Array, ...], op: Op, fmt: Format, result: Result) -> Array:
+    """The results; a floating-point flag that the kernels leave behind is a failure, told with the first input that does."""
+    try:
+        return run(ufunc, *part)
+    except FloatingPointError as error:
+        one = part
+        while len(one[0]) > 1:
+            half = len(one[0]) // 2
+            first = tuple(c[:half] for c in one)
+            one = first if _raises(ufunc, first) else tuple(c[half:] for c in one)
+        at = ", ".join(f"{name} = {fmt.text(int(fmt.bits(c)[0]))}" for name, c in zip(op.inputs, one, strict=True))
+        result.failures.append(f"NumPy saw a floating-point flag ({error}) at {at}")
+    with np.errstate(all="ignore"):
+        return ufunc(*part)
+
+
+def _raises(ufunc: np.ufunc, part: tuple[Array, ...]) -> bool:
+    try:
+        run(ufunc, *part)
+    except FloatingPointError:
+        return True
+    return False
 
 
 def _worst(y: Array, got: Array, part: tuple[Array, ...], fmt: Format, size: Any, count: int) -> list[tuple[float, tuple[int, ...], int]]:

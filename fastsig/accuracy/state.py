@@ -53,7 +53,7 @@ class State:
         elif self.path.exists():
             try:
                 self.chunks = {int(k): v for k, v in json.loads(self.path.read_text()).items()}
-            except (ValueError, OSError):
+            except (ValueError, OSError, AttributeError):
                 self.chunks = {}
 
     def save(self) -> None:

@@ -22,7 +22,7 @@ def bce_with_logits(x: Real, t: Real) -> Real:
 def bce_with_logits_grad(x: Real, t: Real) -> Real:
     """sigmoid(x) - t."""
     k = constants(x)
-    w = tail(magnitude(x), k.down)
+    w = tail(magnitude(x), k.un_up)
     return select(x >= 0, sub(sub(1, t), w), sub(w, t))
 
 
@@ -30,7 +30,7 @@ def neg_log_pair(p: Real) -> tuple[Real, Real]:
     """hi, lo with hi + lo = -log p for p in [0, 1], subnormals included; lo has no meaning for p = 0."""
     k = constants(p)
     w = mul(p, k.lift)
-    e = shr(iadd(isub(bits(w), bits(k.one)), k.half_step), k.mantissa)
+    e = shr(iadd(isub(bits(w), bits(k.one)), k.root_step), k.mantissa)
     s = unbits(shl(iadd(e, k.bias), k.mantissa))
     n = sub(k.lift_log2, real(e))
     hi, lo = log_ratio_pair(sub(s, w), add(s, w), n)
@@ -44,23 +44,25 @@ def neg_log(p: Real) -> Real:
 
 
 def neg_log1m(p: Real) -> Real:
-    """-log(1-p) for p in [0, 1]: with s the power of two nearest to 1-p, s - (1-p) = p + (s-1) is rounded once."""
+    """-log(1-p) for p in [0, 1]: with s the power of two nearest in ratio to 1-p, s - (1-p) = p + (s-1) is rounded once."""
     k = constants(p)
     m = sub(1, p)
-    e = shr(iadd(isub(bits(m), bits(k.one)), k.half_step), k.mantissa)
+    e = shr(iadd(isub(bits(m), bits(k.one)), k.root_step), k.mantissa)
     s = unbits(shl(iadd(e, k.bias), k.mantissa))
     y = log_ratio(add(p, sub(s, 1)), add(s, m), neg(real(e)))
     return select(m == 0, k.inf, y)
 
 
 def bce(p: Real, t: Real) -> Real:
-    """-t log p - (1-t) log(1-p)."""
+    """-t log p - (1-t) log(1-p), the larger of the two products not rounded before they are added."""
     k = constants(p)
     p = select(p >= 0, select(p <= 1, p, k.nan), k.nan)
     u = sub(1, t)
-    hit = select(t == 0, 0, mul(t, neg_log(p)))
-    miss = select(u == 0, 0, mul(u, neg_log1m(p)))
-    return add(hit, miss)
+    h = select(t == 0, 0, neg_log(p))
+    l = select(u == 0, 0, neg_log1m(p))
+    hit = mul(t, h)
+    miss = mul(u, l)
+    return select(hit > miss, fma(t, h, miss), fma(u, l, hit))
 
 
 def bce_grad(p: Real, t: Real) -> Real:

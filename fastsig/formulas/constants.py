@@ -21,20 +21,23 @@ class Constants(NamedTuple):
     """exponent bias"""
     half_step: int
     """half of one exponent step in the bit pattern: rounds a difference of logarithms to the nearest integer"""
+    root_step: int
+    """(2 - sqrt 2) of a step: rounds a number to the power of two that is nearest in ratio, so that n ln 2 + log f cancels least"""
     magic: float
     """1.5 * 2^mantissa: adding it rounds to an integer, which then stands in the low bits"""
     magic_down: float
-    """magic + bias - down_log2: the low bits are then the exponent field of 2^(n - down_log2)"""
+    """magic + bias - up_log2: the low bits are then the exponent field of 2^(n - up_log2)"""
     magic_up: float
     """magic + bias + up_log2, likewise for 2^(n + up_log2)"""
     down: float
-    """2^-down_log2: e^|x| is kept scaled by this, so that it cannot overflow for |x| <= a_max"""
+    """2^-down_log2: the losses are weighed scaled up by its inverse, so that no weight meets a subnormal number"""
     down_up: float
     """down * 2^up_log2"""
     un_down_up: float
     """1 / down_up"""
     un_up: float
-    """2^-up_log2: e^-|x| is kept scaled by 2^up_log2, so that it is a normal number for |x| <= a_max"""
+    """2^-up_log2: e^-|x| is kept scaled by 2^up_log2, so that it is a normal number for |x| <= a_max, and e^|x| by 2^-up_log2, so that
+    it cannot overflow"""
     a_max: float
     """beyond this |x| every result has reached its limit: x e^-x rounds to 0"""
     lift: float
@@ -81,8 +84,9 @@ F32 = Constants(
     mantissa=23,
     bias=127,
     half_step=1 << 22,
+    root_step=0x4AFB0D,
     magic=1.5 * 2.0**23,
-    magic_down=1.5 * 2.0**23 + 127 - 30,
+    magic_down=1.5 * 2.0**23 + 127 - 64,
     magic_up=1.5 * 2.0**23 + 127 + 64,
     down=2.0**-30,
     down_up=2.0**34,
@@ -137,8 +141,9 @@ F64 = Constants(
     mantissa=52,
     bias=1023,
     half_step=1 << 51,
+    root_step=0x95F619980C434,
     magic=1.5 * 2.0**52,
-    magic_down=1.5 * 2.0**52 + 1023 - 64,
+    magic_down=1.5 * 2.0**52 + 1023 - 128,
     magic_up=1.5 * 2.0**52 + 1023 + 128,
     down=2.0**-64,
     down_up=2.0**64,

@@ -37,26 +37,26 @@ def magnitude(x: Real) -> Real:
 
 
 def tail(a: Real, c: Real) -> Real:
-    """(c/down) / (1 + e^a), the division itself rounding into the subnormals; 2 ULP."""
+    """(c/un_up) / (1 + e^a), the division itself rounding into the subnormals; 2 ULP."""
     k = constants(a)
     q, s = exp_parts(a, k.magic_down)
-    d = add(s, fma(q, s, k.down))
+    d = add(s, fma(q, s, k.un_up))
     return div(c, d)
 
 
-def tail_pair(a: Real, c: Real, un_c: Real) -> tuple[Real, Real]:
-    """hi, lo with hi + lo = (c/down) / (1 + e^a) to 0.6 ULP of hi, for un_c = 1/c a power of two.
+def tail_pair(a: Real) -> tuple[Real, Real]:
+    """hi, lo with hi + lo = (1/un_up) / (1 + e^a) to 0.6 ULP of hi.
 
     What the rounding of the denominator and of the division lost is put back as lo.
     """
     k = constants(a)
     q, s = exp_parts(a, k.magic_down)
-    v = fma(q, s, k.down)
+    v = fma(q, s, k.un_up)
     d = add(s, v)
     d_lo = sub(v, sub(d, s))
-    w = div(c, d)
-    rest = fma(neg(w), d_lo, fma(neg(w), d, c))
-    return w, mul(rest, mul(w, un_c))
+    w = div(1, d)
+    rest = fma(neg(w), d_lo, fma(neg(w), d, 1))
+    return w, mul(rest, w)
 
 
 def log1p_exp(a: Real) -> Real:

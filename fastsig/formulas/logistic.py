@@ -12,13 +12,13 @@ from .prims import Real, bits, constants, div, fma, horner, iand, isub, mul, neg
 
 def sigmoid(x: Real) -> Real:
     k = constants(x)
-    w = tail(magnitude(x), k.down)
+    w = tail(magnitude(x), k.un_up)
     return select(x >= 0, sub(1, w), w)
 
 
 def sigmoid_grad(x: Real) -> Real:
     k = constants(x)
-    w = tail(magnitude(x), k.down)
+    w = tail(magnitude(x), k.un_up)
     return fma(neg(w), w, w)
 
 
@@ -59,7 +59,7 @@ def silu(x: Real) -> Real:
     """
     k = constants(x)
     a = magnitude(x)
-    w = tail(a, mul(a, k.down_up))
+    w = tail(a, a)
     return fma(neg(w), k.un_up, select(x >= 0, x, k.minus_zero))
 
 
@@ -70,7 +70,7 @@ def silu_grad(x: Real) -> Real:
     """
     k = constants(x)
     a = magnitude(x)
-    v, v_lo = tail_pair(a, k.down_up, k.un_down_up)
+    v, v_lo = tail_pair(a)
     w = mul(v, k.un_up)
     u = fma(a, w, sub(1, a))
     w = mul(fma(v, u, mul(v_lo, fma(a, w, u))), k.un_up)
