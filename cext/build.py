@@ -28,7 +28,10 @@ CDEF = """
     int fastsig_register_bfloat16(void *namespace, int type_number);
     int fastsig_install_quick(void *namespace);
     int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum);
-    int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
+    int fastsig_reduce_all(const int64_t *plan, const double *numbers, int threads, int64_t *sum);
+    int fastsig_make_entries(void *namespace, void *functions_by_name);
+    void fastsig_set_entry_sizes(const size_t *elements);
+    int fastsig_share(void *ufunc, void *x, void *out, int threads);
 """
 SOURCE = """
     #include "fastsig.h"
@@ -36,7 +39,9 @@ SOURCE = """
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(void *namespace, int type_number);
     int fastsig_install_quick(void *namespace);
-    int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
+    int fastsig_make_entries(void *namespace, void *functions_by_name);
+    void fastsig_set_entry_sizes(const size_t *elements);
+    int fastsig_share(void *ufunc, void *x, void *out, int threads);
 """
 
 

@@ -145,12 +145,12 @@ def test_no_file_is_two_rooms(path: Path) -> None:
 
 FLOOR = {
     **dict.fromkeys(("ops", "formulas", "arrays"), 0),
-    **dict.fromkeys(("refusals", "plans"), 1),
+    **dict.fromkeys(("refusals", "plans", "thresholds"), 1),
     **dict.fromkeys(("backends", "exact"), 2),
     "dispatch": 3,
     "passes": 4,
     "reductions": 5,
-    **dict.fromkeys(("ufuncs", "api", "losses", "focal", "accumulate", "gates"), 6),
+    **dict.fromkeys(("ufuncs", "api", "losses", "focal", "accumulate", "gates", "introspection"), 6),
 }
 ATTIC = 7
 """Everything else: what stands on the public functions."""
