@@ -98,7 +98,10 @@ def lookup(kernel: str, rows: dict[int, int]) -> list[str]:
 
 
 def halves_header(ops: ModuleType, halves: ModuleType) -> str:
-    lines = ["/* Generated from fastsig/formulas/halves.py: FIX(input, result) for each patched half, or a table of them. */", "#include <stdint.h>"]
+    lines = [
+        "/* Generated from fastsig/formulas/halves.py: FIX(input, result) for each patched half, or a table of them. */",
+        "#include <stdint.h>",
+    ]
     for op in ops.OPS:
         for dtype in ("f16", "bf16"):
             rows = halves.PATCHES.get(op.name, {}).get(dtype, {})
