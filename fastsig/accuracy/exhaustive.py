@@ -105,7 +105,8 @@ def summary(op: Op, state: State) -> tuple[Tally, dict[str, Any]]:
 
 
 def first_difference(op: Op, index: int, one: Engine, other: Engine) -> str:
-    """In a chunk whose checksums differ: the input and both results, in words."""
+    """In a chunk whose checksums differ: the input and both results, in words; nothing where only the kind of NaN differs."""
+    only_nan = False
     bits = np.arange(index * CHUNK, (index + 1) * CHUNK, dtype=np.uint32)
     for sign, *target in CASES[op.nin]:
         x = (bits | np.uint32(F32.sign if sign else 0)).view(np.float32)
@@ -113,12 +114,15 @@ def first_difference(op: Op, index: int, one: Engine, other: Engine) -> str:
         for engine in (one, other):
             engine.activate()
             results.append(F32.bits(engine.ufunc(op.name, F32)(x, *(np.full(CHUNK, t, np.float32) for t in target))))
-        different = np.flatnonzero(results[0] != results[1])
-        if len(different):
-            i = int(different[0])
+        different = results[0] != results[1]
+        both_nan = np.isnan(results[0].view(np.float32)) & np.isnan(results[1].view(np.float32))
+        only_nan |= bool((different & both_nan).any())
+        different &= ~both_nan
+        if different.any():
+            i = int(np.argmax(different))
             given = ", ".join([F32.text(int(F32.bits(x[i : i + 1])[0])), *map(str, target)])
             return f"first at {given}: {F32.text(int(results[1][i]))} against {F32.text(int(results[0][i]))}"
-    return "but not when computed again"
+    return "" if only_nan else "but not when computed again"
 
 
 def differing_chunks(measured: State, other: State) -> list[int]:

@@ -95,10 +95,10 @@ class Plan:
         for other in serving[1:] if self.named else [e for e in room.every() if e != serving[0] and e.isa != "baseline"]:
             state, _ = self._pass(op, other, bar, measure=False)
             different = exhaustive.differing_chunks(measured, state)
-            if different:
-                where = exhaustive.first_difference(op, different[0], serving[0], other)
+            where = next(filter(None, (exhaustive.first_difference(op, i, serving[0], other) for i in different)), "")
+            if where:
                 result.failures.append(f"{other.name} differs from {serving[0].name} in {len(different)} chunks, {where}")
-            result.notes.append(f"all 2^32 results have the same bits on {other.name}" if not different else f"differs on {other.name}")
+            result.notes.append(f"differs on {other.name}" if where else f"all 2^32 results have the same bits on {other.name}")
         serving[0].activate()
         return result
 
