@@ -58,6 +58,13 @@ def _code(value: Any, kind: Any) -> Any:
     return ir.Constant(kind, int(number) if isinstance(kind, ir.IntType) else float(number))
 
 
+def _kind(value: Any) -> Any:
+    """The LLVM type of an operand; None for a Python number, which has none of its own."""
+    if isinstance(value, Traced):
+        return value.code.type
+    return _REAL_OF[8 * value.itemsize] if hasattr(value, "itemsize") else None
+
+
 def _emit(arguments: tuple[Any, ...], instruction: Callable[..., Any]) -> Traced:
     """One instruction on operands of one type, that of the first which is traced."""
     first = next(a for a in arguments if isinstance(a, Traced))
@@ -79,8 +86,9 @@ _add, _mul, _div = map(_nearest, ("add", "mul", "div"))
 
 
 def _negative(builder: Any, a: Any) -> Any:
-    """The older of the two IR dialects of NVVM has no fneg; -0 - a is compiled to a change of sign."""
-    return builder.fsub(ir.Constant(a.type, -0.0), a)
+    """As the one PTX instruction: the older IR dialect of NVVM has no fneg, and makes of -0 - a a subtraction of halves."""
+    text, constraint = ("neg.f32 $0, $1;", "=f,f") if isinstance(a.type, ir.FloatType) else ("neg.f64 $0, $1;", "=d,d")
+    return builder.asm(ir.FunctionType(a.type, [a.type]), text, constraint, [a], False)
 
 
 def _magnitude(builder: Any, a: Any) -> Any:
@@ -118,7 +126,8 @@ def _primitive(name: str) -> Callable[..., Any]:
 
 
 def select(condition: Traced, a: Any, b: Any) -> Traced:
-    return _emit((a, b), lambda builder, yes, no: builder.select(condition.code, yes, no))
+    kind = next(filter(None, map(_kind, (a, b))))
+    return Traced(condition.builder, condition.builder.select(condition.code, _code(a, kind), _code(b, kind)))
 
 
 def constants(x: Any) -> Any:
