@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import arrays, refusals
+from .backends import cuda_status
 from .backends import threads as sharing
 from .ops import BY_NAME, OPS
 
@@ -69,11 +70,7 @@ def _numba_status() -> str:
     return "available" if found else "numba is not installed (pip install numba)"
 
 
-def _cuda_status() -> str:
-    return "this version of fastsig has no CUDA kernels"
-
-
-_STATUS: dict[str, Callable[[], str]] = {"c": _c_status, "numba": _numba_status, "cuda": _cuda_status}
+_STATUS: dict[str, Callable[[], str]] = {"c": _c_status, "numba": _numba_status, "cuda": cuda_status.status}
 
 
 def backends() -> dict[str, str]:
@@ -198,7 +195,10 @@ def elementwise(
     limit = None if threads is None else _checked_threads(threads)
     device = arrays.common_device(x=x, out=out, where=where)
     if device != "cpu" or chosen == "cuda":
-        raise RuntimeError(refusals.no_device(name, x, device, backends()["cuda"]))
+        refusals.check_device(name, x, device, chosen, cuda_status.status)
+        from .backends import cuda_calls
+
+        return cuda_calls.elementwise(name, (x,), out, where, dtype, casting, order)
     ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
     try:
         if not options and sharing.shareable(x, out, PARALLEL_BYTES):
@@ -270,7 +270,12 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
     chosen = named(backend)
     device = arrays.common_device(**{f"operand {i}": x for i, x in enumerate(operands)})
     limit = 1 if BY_NAME[op].nin > 1 else get_num_threads() if threads is None else _checked_threads(threads)
-    first = operands[0] if device != "cpu" else np.asanyarray(operands[0])
+    if device != "cpu":
+        refusals.check_device(op, operands[0], device, chosen, cuda_status.status)
+        from .backends import cuda_calls
+
+        return f"{op}: cuda: the array is on {device}; {cuda_calls.first_use(op, operands)}"
+    first = np.asanyarray(operands[0])
     if chosen:
         how = Choice(chosen, choose(device, first.size, first.dtype, {chosen}, limit).threads, "it was named")
     else:
