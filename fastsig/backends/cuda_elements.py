@@ -53,20 +53,31 @@ def pointer_at(builder: Any, base: Any, byte_offset: Any, kind: Any) -> Any:
     return builder.bitcast(builder.gep(raw, [byte_offset]), kind.as_pointer())
 
 
+def _lane_type(name: str) -> Any:
+    """NVVM splits a vector of eight halves into two accesses, so halves travel in pairs."""
+    return I32 if name in HALVES else word_type(name)
+
+
 def load_vector(builder: Any, base: Any, byte_offset: Any, name: str) -> list[Any]:
     """The words of 16 aligned bytes, by one load."""
-    lanes = VECTOR_BYTES // SIZES[name]
-    wide = ir.VectorType(word_type(name), lanes)
-    loaded = builder.load(pointer_at(builder, base, byte_offset, wide), align=VECTOR_BYTES)
-    return [builder.extract_element(loaded, I32(k)) for k in range(lanes)]
+    lane = _lane_type(name)
+    lanes = VECTOR_BYTES // (4 if lane == I32 else SIZES[name])
+    loaded = builder.load(pointer_at(builder, base, byte_offset, ir.VectorType(lane, lanes)), align=VECTOR_BYTES)
+    words = [builder.extract_element(loaded, I32(k)) for k in range(lanes)]
+    if name not in HALVES:
+        return words
+    return [builder.trunc(builder.lshr(pair, I32(shift)), I16) for pair in words for shift in (0, 16)]
 
 
-def store_vector(builder: Any, base: Any, byte_offset: Any, words: list[Any]) -> None:
-    wide = ir.VectorType(words[0].type, len(words))
-    whole = ir.Constant(wide, ir.Undefined)
+def store_vector(builder: Any, base: Any, byte_offset: Any, words: list[Any], name: str) -> None:
+    if name in HALVES:
+        wide = [builder.zext(word, I32) for word in words]
+        words = [builder.or_(low, builder.shl(high, I32(16))) for low, high in zip(wide[::2], wide[1::2], strict=True)]
+    kind = ir.VectorType(words[0].type, len(words))
+    whole = ir.Constant(kind, ir.Undefined)
     for k, word in enumerate(words):
         whole = builder.insert_element(whole, word, I32(k))
-    builder.store(whole, pointer_at(builder, base, byte_offset, wide), align=VECTOR_BYTES)
+    builder.store(whole, pointer_at(builder, base, byte_offset, kind), align=VECTOR_BYTES)
 
 
 def load_at(builder: Any, base: Any, byte_offset: Any, name: str) -> Any:

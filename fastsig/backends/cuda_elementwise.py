@@ -65,7 +65,7 @@ def _flat_steps(op: str, dtype: str) -> tuple[Any, Any]:
             at = builder.add(builder.mul(values[2], size), builder.mul(values[3], el.I64(el.VECTOR_BYTES)))
             loaded = [el.load_vector(builder, base, at, dtype) for base in el.members(builder, values[0], nin)]
             words = [_result(builder, op, dtype, list(lane), sources) for lane in zip(*loaded, strict=True)]
-            el.store_vector(builder, values[1], at, words)
+            el.store_vector(builder, values[1], at, words, dtype)
             return context.get_dummy_value()
 
         return types.void(inputs, out, WHOLE, WHOLE), codegen
@@ -90,13 +90,7 @@ def flat(op: str, dtype: str) -> Kernel:
     """
     vector, scalar = _flat_steps(op, dtype)
     lanes = el.VECTOR_BYTES // el.SIZES[dtype]
-    loop = flat_loop(lanes, vector, scalar, el.thread_in_block, el.block_in_grid, el.threads_of_block, el.blocks_of_grid)
-    arguments = (types.UniTuple(ADDRESS, BY_NAME[op].nin), ADDRESS, WHOLE, WHOLE)
-    return Kernel(f"fastsig_{op}_{dtype}_flat", loop, arguments)
-
-
-def flat_loop(lanes: int, vector: Any, scalar: Any, thread: Any, block: Any, threads: Any, blocks: Any) -> Callable[..., None]:
-    """Which thread does what; written on the functions that it calls, so that plain Python can run it too."""
+    thread, block, threads, blocks = el.thread_in_block, el.block_in_grid, el.threads_of_block, el.blocks_of_grid
 
     def kernel(inputs, out, n, head):  # type: ignore[no-untyped-def]
         first, step = block() * threads() + thread(), threads() * blocks()
@@ -114,7 +108,8 @@ def flat_loop(lanes: int, vector: Any, scalar: Any, thread: Any, block: Any, thr
             scalar(inputs, out, i)
             i += step
 
-    return kernel
+    arguments = (types.UniTuple(ADDRESS, BY_NAME[op].nin), ADDRESS, WHOLE, WHOLE)
+    return Kernel(f"fastsig_{op}_{dtype}_flat", kernel, arguments)
 
 
 def strided(op: str, sources: tuple[str, ...], loop: str, out: str, dimensions: int, narrow: bool, masked: bool) -> Kernel:
