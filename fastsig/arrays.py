@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-
 _DLPACK_CUDA = (2, 13)
 """kDLCUDA and kDLCUDAManaged of DLPack's device types."""
 
@@ -23,6 +22,8 @@ def device_of(x: Any) -> str:
     library = library_of(x)
     if library == "torch":
         return str(getattr(x, "device", "cpu"))
+    if library == "cupy":
+        return f"cuda:{x.device.id}"
     if library in ("jaxlib", "jax"):
         devices = getattr(x, "devices", None)
         platforms = {getattr(d, "platform", "cpu") for d in devices()} if callable(devices) else {"cpu"}

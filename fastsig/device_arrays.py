@@ -6,6 +6,7 @@ own class below, as each has its own words for the same seven facts.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from typing import Any, NamedTuple
@@ -61,11 +62,9 @@ def c_strides(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
 
 def type_of(dtype: Any) -> str:
     """The kernels' name of a type, from a dtype of any library or its name."""
-    if isinstance(dtype, type) or isinstance(dtype, str):
-        try:
+    if isinstance(dtype, (type, str)):
+        with contextlib.suppress(TypeError):
             dtype = np.dtype(dtype)
-        except TypeError:
-            pass
     name = str(getattr(dtype, "name", dtype)).rpartition(".")[2]
     return TYPES.get(name, name)
 
@@ -144,7 +143,7 @@ class Interface(Library):
     def read(self, x: Any) -> DeviceArray:
         said = x.__cuda_array_interface__
         if said.get("mask") is not None:
-            raise TypeError(f"{describe(x)} has a mask in its __cuda_array_interface__; pass its data, and the mask as an argument of its own")
+            raise TypeError(f"{describe(x)} has a mask in its __cuda_array_interface__; pass its data and its mask as two arguments")
         address, read_only = said["data"]
         dtype = getattr(x, "dtype", None)
         name = type_of(dtype if type_of(dtype) in SIZES else np.dtype(said["typestr"]))

@@ -193,7 +193,7 @@ def elementwise(
     options = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
     chosen = named(backend)
     limit = None if threads is None else _checked_threads(threads)
-    device = arrays.common_device(x=x, out=out, where=where)
+    device = arrays.common_device(x=x, out=out[0] if isinstance(out, tuple) and out else out, where=where)
     if device != "cpu" or chosen == "cuda":
         refusals.check_device(name, x, device, chosen, cuda_status.status)
         from .backends import cuda_calls
@@ -270,7 +270,7 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
     chosen = named(backend)
     device = arrays.common_device(**{f"operand {i}": x for i, x in enumerate(operands)})
     limit = 1 if BY_NAME[op].nin > 1 else get_num_threads() if threads is None else _checked_threads(threads)
-    if device != "cpu":
+    if device != "cpu" or chosen == "cuda":
         refusals.check_device(op, operands[0], device, chosen, cuda_status.status)
         from .backends import cuda_calls
 

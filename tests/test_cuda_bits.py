@@ -86,7 +86,9 @@ def test_every_size_and_address(op: str, dtype: str, capability: tuple[int, int]
 
     kernel, kind = cuda_elementwise.flat(op, dtype), storage(dtype)
     nin, lanes = BY_NAME[op].nin, VECTORS[dtype]
-    for n, (blocks, threads), offsets in product(SIZES, [(1, 32), (3, 64), (2, 1)], [(0, 0, 0), (1, 1, 1), (lanes - 1,) * 3, (1, 0, 0), (0, 1, 0)]):
+    for n, (blocks, threads), offsets in product(
+        SIZES, [(1, 32), (3, 64), (2, 1)], [(0, 0, 0), (1, 1, 1), (lanes - 1,) * 3, (1, 0, 0), (0, 1, 0)]
+    ):
         inputs = []
         for source, behind in zip(anything(BY_NAME[op], kind, n, seed=n), offsets, strict=False):
             guarded = Guarded(n, kind, behind)

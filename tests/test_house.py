@@ -145,7 +145,7 @@ def test_no_file_is_two_rooms(path: Path) -> None:
 
 FLOOR = {
     **dict.fromkeys(("ops", "formulas", "arrays"), 0),
-    **dict.fromkeys(("refusals", "plans"), 1),
+    **dict.fromkeys(("refusals", "plans", "device_arrays"), 1),
     **dict.fromkeys(("backends", "exact"), 2),
     "dispatch": 3,
     "passes": 4,
@@ -205,7 +205,15 @@ def test_the_package_is_no_way_up(path: Path) -> None:
     assert all(name.startswith("__") for name in used), f"{name_of(path)} uses fastsig.{used}"
 
 
+<<<<<<< HEAD
 BACKENDS = {"c": {"c"}, "numba": {"numba_blocks", "numba_cache", "numba_cpu", "numba_gather", "numba_reduce", "lowering", "memory"}}
+=======
+BACKENDS = {
+    "c": {"c"},
+    "numba": {"numba_blocks", "numba_cpu", "numba_gather", "numba_reduce", "lowering", "memory"},
+    "cuda": {"numba_cuda", *(path.stem for path in (PACKAGE / "backends").glob("cuda_*.py"))},
+}
+>>>>>>> ad7c803 (Arrays of a GPU tested on classes like CuPy's and torch's, with launches that run the PTX on the CPU; extras, house rules)
 
 
 def test_backends_do_not_know_each_other() -> None:
@@ -218,13 +226,19 @@ def test_backends_do_not_know_each_other() -> None:
 
 
 ROOM_OF_LIBRARY = {
+<<<<<<< HEAD
     "numba": r"backends/(numba_blocks|numba_cache|numba_cpu|numba_cuda|numba_gather|numba_reduce|lowering|memory)\.py|interop/numba\.py",
     "llvmlite": r"backends/(lowering|memory)\.py",
+=======
+    "numba": r"backends/(numba_\w+|cuda_element\w+|cuda_loss\w+|lowering|memory)\.py|interop/numba\.py",
+    "llvmlite": r"backends/(lowering|memory|cuda_element\w+|cuda_loss\w+|cuda_formulas)\.py",
+>>>>>>> ad7c803 (Arrays of a GPU tested on classes like CuPy's and torch's, with launches that run the PTX on the CPU; extras, house rules)
     "torch": r"interop/torch\.py|gradflow/.*",
     "cupy": r"interop/cupy\.py|backends/numba_cuda\.py",
     "dask": r"interop/dask\.py",
     "fastsig._c": r"backends/c\.py",
     "numba.cuda": r"backends/numba_cuda\.py",
+    "cuda": r"backends/(numba_cuda|cuda_launch)\.py",
 }
 
 

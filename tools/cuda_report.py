@@ -57,7 +57,8 @@ def main() -> None:
     print("| kernel | " + " | ".join(heads) + " |\n|---|" + "---:|" * len(heads))
     for name in names:
         cells = [columns[architecture][name] for architecture in ARCHITECTURES]
-        print(f"| `{name.removeprefix('fastsig_')}` | " + " | ".join(f"{c.registers}{f' +{c.spilled}' if c.spilled else ''}" for c in cells) + " |")
+        shown = " | ".join(str(cell.registers) + f" +{cell.spilled}" * bool(cell.spilled) for cell in cells)
+        print(f"| `{name.removeprefix('fastsig_')}` | {shown} |")
 
 
 if __name__ == "__main__":

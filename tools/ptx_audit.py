@@ -62,7 +62,8 @@ def assemble(ptx: str, architecture: tuple[int, int], cubin: Path) -> list[Assem
     done = subprocess.run([tool("ptxas"), "-v", f"-arch={arch}", source, "-o", cubin], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = re.findall(
-        r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers",
+        r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
+        r".*?Used (\d+) registers",
         done.stderr,
         re.DOTALL,
     )

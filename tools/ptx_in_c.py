@@ -57,14 +57,12 @@ def _memory(opcode: str, arguments: list[str]) -> str:
     """Loads and stores, of one element or of a vector, whose address must be a multiple of all its bytes."""
     kind, *rest = opcode.split(".")
     width = int(re.findall(r"\d+", rest[-1])[-1])
+    held = f"{'s' if rest[-1].startswith('s') else 'u'}{width}"  # a signed load extends the sign to the register's width
     wide = next((int(part[1:]) for part in rest if re.fullmatch(r"v[248]", part)), 1)
     at, values = (arguments[1], arguments[0]) if kind == "ld" else (arguments[0], arguments[1])
     names = [_operand(v) for v in (_braced(values) if wide > 1 else [values])]
     check = f"ALIGNED({_address(at)}, {wide * width // 8});"
-    move = [
-        f"LOAD(u{width}, {name}, {_address(at)} + {i * width // 8});" if kind == "ld" else f"STORE(u{width}, {name}, {_address(at)} + {i * width // 8});"
-        for i, name in enumerate(names)
-    ]  # fmt: skip
+    move = [f"{'LOAD' if kind == 'ld' else 'STORE'}({held}, {name}, {_address(at)} + {i * width // 8});" for i, name in enumerate(names)]
     return " ".join([check, *move])
 
 
@@ -120,22 +118,20 @@ def in_c(ptx: str) -> str:
             lines.append(_line(line, parameters))
     arguments = ", ".join(f"u64 arg{i}" for i in range(len(found)))
     passed = ", ".join(f"arg{i}" for i in range(len(found)))
-    thread = f"{name}_thread({passed}, tid, block, threads, blocks)"
-    lines = [f"static void {name}_thread({arguments}, u32 tid_x, u32 ctaid_x, u32 ntid_x, u32 nctaid_x) {{", *lines, "}"]
-    if "shfl.sync" in body:
-        fields = " ".join(f"u64 arg{i};" for i in range(len(found)))
-        unpacked = ", ".join(f"{name}_now.arg{i}" for i in range(len(found)))
-        lines += [
-            f"static struct {{ {fields} u32 tid, block, threads, blocks; }} {name}_now;",
-            f"static void {name}_lane(void) {{ {name}_thread({unpacked}, {name}_now.tid + warp.now, {name}_now.block, {name}_now.threads, {name}_now.blocks); warp.done[warp.now] = 1; }}",
-        ]
-        kept = " ".join(f"{name}_now.arg{i} = arg{i};" for i in range(len(found)))
-        run = f"{kept} {name}_now.tid = tid; {name}_now.block = block; {name}_now.threads = threads; {name}_now.blocks = blocks; run_warp({name}_lane);"
+    return "\n".join([
+        f"static void {name}_thread({arguments}, u32 tid_x, u32 ctaid_x, u32 ntid_x, u32 nctaid_x) {{", *lines, "}",
+        _grid(name, arguments, f"{name}_thread({passed}, tid, block, threads, blocks);", "shfl.sync" in body),
+    ])  # fmt: skip
+
+
+def _grid(name: str, arguments: str, call: str, in_warps: bool) -> str:
+    """The loop over all threads; those of a warp that talks are one step of it (a nested function of GNU C sees the arguments)."""
+    step, run = "tid++", call
+    if in_warps:
         step = "tid += 32"
-    else:
-        run, step = f"{thread};", "tid++"
+        run = f"void lane(void) {{ u32 first = tid; {{ u32 tid = first + warp.now; {call} }} warp.done[warp.now] = 1; }} run_warp(lane);"
     loops = f"for (u32 block = 0; block < blocks; block++) for (u32 tid = 0; tid < threads; {step}) {{ {run} }}"
-    return "\n".join([*lines, f"void {name}({arguments}, u32 blocks, u32 threads) {{ {loops} }}"])
+    return f"void {name}({arguments}, u32 blocks, u32 threads) {{ {loops} }}"
 
 
 def _line(line: str, parameters: dict[str, int]) -> str:

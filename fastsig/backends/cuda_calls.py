@@ -92,7 +92,9 @@ def may_cast(source: str, target: str, casting: str) -> bool:
     return bool(np.can_cast(da.NAMES[source], da.NAMES[target], casting))  # type: ignore[arg-type]
 
 
-def _output(name: str, first: DeviceArray, shape: tuple[int, ...], loop: str, out: Any, casting: str, order: str, device: int) -> DeviceArray:
+def _output(
+    name: str, first: DeviceArray, shape: tuple[int, ...], loop: str, out: Any, casting: str, order: str, device: int
+) -> DeviceArray:
     if isinstance(out, tuple):
         if len(out) != 1:
             raise ValueError(f"{name}: out is a tuple of {len(out)}; give one array")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from cuda.bindings import driver
@@ -35,7 +35,7 @@ def _checked(result: tuple[Any, ...]) -> Any:
     return values[0] if values else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def capability(device: int) -> tuple[int, int]:
     found = Device(device).compute_capability
     return int(found.major), int(found.minor)
