@@ -107,6 +107,16 @@ static inline u32 prmt_b32(u32 a, u32 b, u32 selector) {
     }
     return r;
 }
+#define FIELDS(U, n)                                                                                                   \
+    static inline U bfi_b##n(U a, U b, u32 at, u32 count) {                                                             \
+        if (count == 0 || at >= n) return b;                                                                            \
+        const U mask = (count >= n ? ~(U)0 : (((U)1 << count) - 1)) << at;                                              \
+        return (a << at & mask) | (b & ~mask);                                                                          \
+    }                                                                                                                  \
+    static inline U bfe_u##n(U a, u32 at, u32 count) {                                                                  \
+        return at >= n || count == 0 ? 0 : a >> at & (count >= n ? ~(U)0 : ((U)1 << count) - 1);                        \
+    }
+FIELDS(u32, 32) FIELDS(u64, 64)
 static inline u32 pack32(u16 low, u16 high) { return (u32)high << 16 | low; }
 static inline u64 pack64(u32 low, u32 high) { return (u64)high << 32 | low; }
 
@@ -150,6 +160,7 @@ static inline u32 shfl_sync_down_b32(u32 v, u32 by, u32 c) { return exchange(v, 
 static inline u32 shfl_sync_bfly_b32(u32 v, u32 by, u32 c) { return exchange(v, warp.now ^ (int)by); }
 static inline u32 shfl_sync_idx_b32(u32 v, u32 at, u32 c) { return exchange(v, (int)at & 31); }
 
+static struct { u64 arg[64]; u32 tid, block, threads, blocks; } now;
 static char stacks[32][1 << 16] __attribute__((aligned(64)));
 static void run_warp(void (*lane)(void)) {
     for (int i = 0; i < 32; i++) {

@@ -75,6 +75,8 @@ def _statement(opcode: str, arguments: list[str], parameters: dict[str, int]) ->
         return f"goto {arguments[0].lstrip('$')};"
     if opcode == "ret":
         return "return;"
+    if opcode == "bar.warp.sync":
+        return "take_turns();"
     if opcode.startswith(("atom.", "red.")):
         call = opcode.replace(".", "_").replace("atom_", "red_", 1)
         target = f"{_operand(arguments.pop(0))} = " if opcode.startswith("atom") else ""
@@ -120,18 +122,24 @@ def in_c(ptx: str) -> str:
     passed = ", ".join(f"arg{i}" for i in range(len(found)))
     return "\n".join([
         f"static void {name}_thread({arguments}, u32 tid_x, u32 ctaid_x, u32 ntid_x, u32 nctaid_x) {{", *lines, "}",
-        _grid(name, arguments, f"{name}_thread({passed}, tid, block, threads, blocks);", "shfl.sync" in body),
+        _grid(name, arguments, f"{name}_thread({passed}, tid, block, threads, blocks);", "shfl.sync" in body or "bar.warp.sync" in body),
     ])  # fmt: skip
 
 
 def _grid(name: str, arguments: str, call: str, in_warps: bool) -> str:
-    """The loop over all threads; those of a warp that talks are one step of it (a nested function of GNU C sees the arguments)."""
-    step, run = "tid++", call
+    """The loop over all threads; those of a warp that talks are one step of it."""
+    step, run, lane = "tid++", call, ""
     if in_warps:
+        kept = re.sub(r"\barg(\d+)\b", r"now.arg[\1]", call)
+        for word in ("tid", "block", "threads", "blocks"):
+            kept = re.sub(rf"\b{word}\b", f"now.{word}" + " + warp.now" * (word == "tid"), kept)
+        lane = f"static void {name}_lane(void) {{ {kept} warp.done[warp.now] = 1; }}\n"
+        count = arguments.count("arg")
+        run = " ".join(f"now.arg[{i}] = arg{i};" for i in range(count))
+        run += f" now.tid = tid; now.block = block; now.threads = threads; now.blocks = blocks; run_warp({name}_lane);"
         step = "tid += 32"
-        run = f"void lane(void) {{ u32 first = tid; {{ u32 tid = first + warp.now; {call} }} warp.done[warp.now] = 1; }} run_warp(lane);"
     loops = f"for (u32 block = 0; block < blocks; block++) for (u32 tid = 0; tid < threads; {step}) {{ {run} }}"
-    return f"void {name}({arguments}, u32 blocks, u32 threads) {{ {loops} }}"
+    return f"{lane}void {name}({arguments}, u32 blocks, u32 threads) {{ {loops} }}"
 
 
 def _line(line: str, parameters: dict[str, int]) -> str:
