@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import arrays, dispatch, plans
+from . import arrays, dispatch, plans, refusals
+from .backends import cuda_status
 from .backends import threads as sharing
 from .exact import Total
 from .plans import Array
@@ -63,12 +64,15 @@ def _readable(function: str, argument: str, value: Any) -> Array:
     return plans.readable(array)
 
 
-def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_weight: Any, mask: Any) -> Operands:
-    """The call's arrays, converted only where no kernel can read them in place."""
+def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_weight: Any, mask: Any) -> Any:
+    """The call's arrays, converted only where no kernel can read them in place; those of a GPU as its backend describes them."""
     given = {first: x, "targets": targets, "weight": weight, "pos_weight": pos_weight, "mask": mask}
     device = arrays.common_device(**given)
     if device != "cpu":
-        raise RuntimeError(f"{function}: the arrays are on {device}, and losses are computed on the host; copy them there first")
+        refusals.check_device(function, x, device, None, cuda_status.status)
+        from .backends import cuda_loss_calls
+
+        return cuda_loss_calls.operands(function, first, tuple(given.values()))
     xs = _readable(function, first, x)
     if xs.dtype.kind in "bui":
         xs = xs.astype(np.exp(np.zeros((), xs.dtype)).dtype)
@@ -99,6 +103,16 @@ def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_w
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
+
+
+def on_gpu(ops: Any, backend: str | None) -> Any:
+    """The backend's losses for arrays of a GPU, None for arrays of the host."""
+    if isinstance(ops, Operands):
+        return None
+    refusals.check_device(ops.name, ops.first.given, f"cuda:{ops.device}", dispatch.named(backend), cuda_status.status)
+    from .backends import cuda_loss_calls
+
+    return cuda_loss_calls
 
 
 class Output(NamedTuple):

@@ -3,6 +3,8 @@ the kernel's PTX on the CPU. Everything between the caller's array and the drive
 
 from __future__ import annotations
 
+import ctypes
+import struct
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -168,9 +170,15 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
 
     def start(kernel: Any, device: int, stream: int, threads: int, arguments: tuple[int, ...]) -> None:
         gpu.launches.append(SimpleNamespace(kernel=kernel.name, device=device, stream=stream, threads=threads))
-        run(kernel, GPU, min(-(-threads // 256), 3), 256, *arguments)
+        words = [struct.unpack("q", struct.pack("d", a))[0] if isinstance(a, float) else a for a in arguments]
+        run(kernel, GPU, min(-(-threads // 256), 3), 256, *words)
 
     monkeypatch.setattr(cuda_launch, "start", start)
+
+    def clear(address: int, count: int, device: int, stream: int) -> None:
+        ctypes.memset(address, 0, count)
+
+    monkeypatch.setattr(cuda_launch, "clear", clear)
 
     def view(x: DLPackArray) -> Any:
         return x.host.ctypes.data, x.host.shape, tuple(s // x.host.itemsize for s in x.host.strides), x.host.dtype, True

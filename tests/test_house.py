@@ -226,13 +226,8 @@ def test_backends_do_not_know_each_other() -> None:
 
 
 ROOM_OF_LIBRARY = {
-<<<<<<< HEAD
-    "numba": r"backends/(numba_blocks|numba_cache|numba_cpu|numba_cuda|numba_gather|numba_reduce|lowering|memory)\.py|interop/numba\.py",
-    "llvmlite": r"backends/(lowering|memory)\.py",
-=======
-    "numba": r"backends/(numba_\w+|cuda_element\w+|cuda_loss\w+|lowering|memory)\.py|interop/numba\.py",
-    "llvmlite": r"backends/(lowering|memory|cuda_element\w+|cuda_loss\w+|cuda_formulas)\.py",
->>>>>>> ad7c803 (Arrays of a GPU tested on classes like CuPy's and torch's, with launches that run the PTX on the CPU; extras, house rules)
+    "numba": r"backends/(numba_\w+|cuda_element\w+|cuda_losses|cuda_totals|cuda_sums|lowering|memory)\.py|interop/numba\.py",
+    "llvmlite": r"backends/(lowering|memory|cuda_element\w+|cuda_losses|cuda_totals|cuda_sums|cuda_formulas)\.py",
     "torch": r"interop/torch\.py|gradflow/.*",
     "cupy": r"interop/cupy\.py|backends/numba_cuda\.py",
     "dask": r"interop/dask\.py",

@@ -28,10 +28,12 @@ class Layout(NamedTuple):
     steps: tuple[tuple[int, ...], ...]
 
 
-def joined(shape: Sequence[int], steps: Sequence[Sequence[int]]) -> Layout:
-    """Axes ordered by the last operand's steps, which is the output, and neighbours joined where all operands allow it."""
+def joined(shape: Sequence[int], steps: Sequence[Sequence[int]], in_order: bool = False) -> Layout:
+    """Neighbouring axes joined where all operands allow it; unless the order matters, axes come as the last operand, which is the
+    output, has them in memory."""
     axes = [d for d in range(len(shape)) if shape[d] != 1]
-    axes.sort(key=lambda d: -abs(steps[-1][d]))
+    if not in_order:
+        axes.sort(key=lambda d: -abs(steps[-1][d]))
     lengths: list[int] = []
     walks: list[tuple[int, ...]] = []
     for d in axes:

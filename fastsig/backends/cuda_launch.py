@@ -106,6 +106,12 @@ def kernel(key: tuple[Any, ...], make: Callable[[], Kernel], device: int) -> Any
     return found
 
 
+def clear(address: int, count: int, device: int, stream: int) -> None:
+    """Zero so many bytes, on the stream."""
+    with _On(device):
+        _checked(driver.cuMemsetD8Async(address, 0, count, stream))
+
+
 def start(loaded: Any, device: int, stream: int, threads: int, arguments: tuple[int, ...]) -> None:
     """Put the kernel on the stream, with at least this many threads."""
     blocks = min(-(-threads // numba_cuda.BLOCK), MOST_BLOCKS)

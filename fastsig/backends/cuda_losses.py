@@ -16,6 +16,7 @@ from fastsig.plans import BLOCK, FOCAL, LOGITS, PROBABILITIES
 
 from . import cuda_elements as el
 from . import cuda_sums as sums
+from . import cuda_totals as totals
 from .cuda_elementwise import ADDRESS, WHOLE, Kernel
 from .cuda_formulas import NAMES as F
 from .cuda_formulas import Traced
@@ -251,7 +252,7 @@ def loss(variant: Variant) -> Kernel:
     def kernel(addresses, numbers, power, counted, times, total, n, shape, steps):  # type: ignore[no-untyped-def]
         at = block() * threads() + thread()
         lane, warp, warps = at & (WARP - 1), at // WARP, threads() * blocks() // WARP
-        count = sums.load_word(counted, 0) * times if reads_count else 1
+        count = totals.load_word(counted, 0) * times if reads_count else 1
         mine = _copy_of(total, warp % sums.COPIES)
         first, step = warp * BLOCK, warps * BLOCK
         if is_wide:
