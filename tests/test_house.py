@@ -205,15 +205,11 @@ def test_the_package_is_no_way_up(path: Path) -> None:
     assert all(name.startswith("__") for name in used), f"{name_of(path)} uses fastsig.{used}"
 
 
-<<<<<<< HEAD
-BACKENDS = {"c": {"c"}, "numba": {"numba_blocks", "numba_cache", "numba_cpu", "numba_gather", "numba_reduce", "lowering", "memory"}}
-=======
 BACKENDS = {
     "c": {"c"},
-    "numba": {"numba_blocks", "numba_cpu", "numba_gather", "numba_reduce", "lowering", "memory"},
+    "numba": {"numba_blocks", "numba_cache", "numba_cpu", "numba_gather", "numba_reduce", "lowering", "memory"},
     "cuda": {"numba_cuda", *(path.stem for path in (PACKAGE / "backends").glob("cuda_*.py"))},
 }
->>>>>>> ad7c803 (Arrays of a GPU tested on classes like CuPy's and torch's, with launches that run the PTX on the CPU; extras, house rules)
 
 
 def test_backends_do_not_know_each_other() -> None:

@@ -44,6 +44,8 @@ static void wrong(const char *what) { fprintf(stderr, "ptx_in_c: %s\n", what); a
     OP3(fma_rn, T, U, FMA(a, b, c))                                                                                    \
     OP2(max, T, U, isnan(a) ? b : isnan(b) ? a : a == b ? (signbit(a) ? b : a) : a > b ? a : b)                         \
     OP2(min, T, U, isnan(a) ? b : isnan(b) ? a : a == b ? (signbit(a) ? a : b) : a < b ? a : b)
+#define ONE_OVER(T, U) OP1(rcp_rn, T, U, 1 / a)
+ONE_OVER(f32, u32) ONE_OVER(f64, u64)
 REALS(f32, u32, fmaf) REALS(f64, u64, fma)
 #define SIGNS(T, U)                                                                                                    \
     static inline U neg_##T(U x) { return x ^ ((U)1 << (8 * sizeof x - 1)); }                                          \

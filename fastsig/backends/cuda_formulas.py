@@ -110,6 +110,8 @@ _INSTRUCTIONS: dict[str, Callable[..., Any]] = {
     "shr": lambda builder, i, n: builder.ashr(i, n),
     "iadd": lambda builder, i, j: builder.add(i, j),
     "isub": lambda builder, i, j: builder.sub(i, j),
+    "iand": lambda builder, i, j: builder.and_(i, j),
+    "to_real": lambda builder, i: builder.sitofp(i, _REAL_OF[i.type.width]),
 }
 
 

@@ -32,6 +32,11 @@ class Operands(NamedTuple):
     stream: int
 
     @property
+    def code(self) -> int:
+        """The dtype's number in ``plans``."""
+        return calls.REALS.index(self.dtype)
+
+    @property
     def first(self) -> DeviceArray:
         assert self.inputs[0] is not None
         return self.inputs[0]
@@ -63,7 +68,9 @@ def operands(function: str, first: str, given: Sequence[Any]) -> Operands:
     try:
         shape = np.broadcast_shapes(x.shape, t.shape)
     except ValueError:
-        raise ValueError(f"{function}: {first} of shape {x.shape} and targets of shape {t.shape} do not broadcast; give them one shape") from None
+        raise ValueError(
+            f"{function}: {first} of shape {x.shape} and targets of shape {t.shape} do not broadcast; give them one shape"
+        ) from None
     for argument in ("weight", "pos_weight", "mask"):
         if argument in arrays and not _broadcasts(arrays[argument].shape, shape):
             raise ValueError(f"{function}: {argument} of shape {arrays[argument].shape} does not broadcast to the elements' shape {shape}")
@@ -157,7 +164,7 @@ def run(
     values = [float(getattr(numbers, name)) for name in cuda_losses.NUMBERS]
     counted, times = (0, 1) if work is None else (work.counted, _times(ops))
     arguments = (
-        *(array.address for array in arrays), *values, int(numbers.power), counted, times, total, ops.size,
+        *(array.address for array in arrays), *values, int(numbers.gamma) if numbers.whole else -1, counted, times, total, ops.size,
         *(1,) * padding, *layout.shape, *(s for step in steps for s in step),
     )  # fmt: skip
     cuda_launch.start(loaded, ops.device, ops.stream, -(-ops.size // BLOCK) * cuda_sums.WARP, arguments)
@@ -214,9 +221,7 @@ def value(ops: Operands, formula: int, numbers: Numbers, reduction: str, check: 
     return target.given
 
 
-def value_and_grad(
-    ops: Operands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any, grad_out: Any
-) -> tuple[Any, Any]:
+def value_and_grad(ops: Operands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any, grad_out: Any) -> tuple[Any, Any]:
     if reduction == "none":
         loss = output(ops, "out", out)
         grad = output(ops, "grad_out", grad_out, (loss,))
@@ -246,4 +251,3 @@ def grad_hess(ops: Operands, numbers: Numbers, check: bool, grad_out: Any, hess_
     if ops.size:
         run(ops, LOGITS, numbers, {"grad": grad, "hess": hess}, None, check=check, scale="")
     return grad.given, hess.given
-

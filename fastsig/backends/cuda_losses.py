@@ -22,8 +22,8 @@ from .cuda_formulas import NAMES as F
 from .cuda_formulas import Traced
 from .cuda_sums import WARP, Climb
 
-NUMBERS = ("keep", "floor", "scale", "scale_lo", "alpha", "beta", "gamma", "fraction")
-"""The fields of ``plans.Numbers`` that a kernel takes; ``power`` comes as a whole number."""
+NUMBERS = ("keep", "floor", "scale", "scale_lo", "alpha", "beta", "gamma", "gamma_lo")
+"""The fields of ``plans.Numbers`` that a kernel takes; a whole gamma comes as ``power`` too, which is -1 for others."""
 OUTPUTS = ("loss", "grad", "hess")
 
 
@@ -60,7 +60,7 @@ class _Element:
 
     def __init__(self, variant: Variant, builder: Any, numbers: dict[str, Any], power: Any) -> None:
         self.variant, self.builder, self.numbers, self.power = variant, builder, numbers, power
-        self.real = el.real_type(variant.sources[0])
+        self.real = el.real_type(variant.out)
         self.one = Traced(builder, self.real(1.0))
 
     def computed(self, words: list[Any]) -> dict[str, Any]:
@@ -73,7 +73,9 @@ class _Element:
         if "mask" in given:  # a masked element is one of weight 0 at x = t = 0
             counts = given["mask"] == 1
             x, t, weight = select(counts, x, 0), select(counts, t, 0), select(counts, weight, 0)
-        results = {LOGITS: self._logits, PROBABILITIES: self._probabilities, FOCAL: self._focal}.get(v.formula, self._weights)(x, t, weight, given)
+        results = {LOGITS: self._logits, PROBABILITIES: self._probabilities, FOCAL: self._focal}.get(v.formula, self._weights)(
+            x, t, weight, given
+        )
         if v.check:
             results = self._spoiled(results, x, t, weight, given)
         if v.scale and "grad" in results:
@@ -131,9 +133,9 @@ class _Element:
 
         builder.store(mul(share, F["focal_slope"](x, w, t, m, loss, n["gamma"])).code, slots["grad"])
         builder.store(weighted(loss, share).code, slots["loss"])
-        with builder.if_then((n["fraction"] > 0).code):
-            times(F["focal_power"](x, z, t, m, n["fraction"]))
-        with cgutils.for_range(builder, self.power):
+        with builder.if_then(builder.icmp_signed("<", self.power, el.I64(0))):
+            times(F["focal_power"](x, z, t, m, n["gamma"], n["gamma_lo"]))
+        with cgutils.for_range(builder, self.power, intp=el.I64):
             times(m)
         return {name: Traced(builder, builder.load(slot)) for name, slot in slots.items()}
 
@@ -146,7 +148,7 @@ class _Block:
         addresses, numbers, power, scale, self.first, self.lane, self.n, shape, steps = values
         found = el.members(builder, addresses, len(variant.sources) + len(variant.outputs))
         self.inputs, self.targets = found[: len(variant.sources)], found[len(variant.sources) :]
-        real = el.real_type(variant.sources[0])
+        real = el.real_type(variant.out)
         rounded = [el._to_real(builder, number, real) for number in el.members(builder, numbers, len(NUMBERS))]
         named = dict(zip(NUMBERS, (Traced(builder, number) for number in rounded), strict=True))
         if variant.scale == "count":

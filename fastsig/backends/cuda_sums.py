@@ -22,6 +22,7 @@ ALL_LANES = -1
 Pair = tuple[Any, Any]
 """A partial sum and the sum of its rounding errors; the second is None where sums in float64 are of float32 terms."""
 
+
 def _fold_one(builder: Any, a: Any, b: Any, with_errors: bool, errors: Pair) -> Pair:
     add, sub = NAMES["add"], NAMES["sub"]
     a, b = Traced(builder, a), Traced(builder, b)
