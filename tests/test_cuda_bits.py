@@ -71,6 +71,17 @@ def test_bits_of_many_numbers(op: Any, flat_kernels: tuple[Any, Any]) -> None:
     assert same_but_nan(out, of_host(op.name, x))
 
 
+def test_every_primitive_has_an_instruction() -> None:
+    """A primitive that is new to the formulas is missed here by name."""
+    import inspect
+
+    from fastsig.backends.cuda_formulas import NAMES
+    from fastsig.formulas import prims
+
+    public = {name for name, function in inspect.getmembers(prims, inspect.isfunction) if function.__module__ == prims.__name__}
+    assert {name for name in public if not name.startswith("_")} <= set(NAMES)
+
+
 # ---- which thread does what ----
 
 VECTORS = {"f16": 8, "bf16": 8, "f32": 4, "f64": 2}

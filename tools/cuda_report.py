@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ptx_audit import ARCHITECTURES, Assembled, assemble, forbidden, joined
 
-from fastsig.backends import cuda_elementwise, numba_cuda
+from fastsig import plans
+from fastsig.backends import cuda_elementwise, cuda_losses, cuda_totals, numba_cuda
 from fastsig.ops import OPS
 
 CONVERSIONS = (
@@ -38,9 +39,37 @@ def kernels() -> list[cuda_elementwise.Kernel]:
     return found
 
 
+def losses() -> list[tuple[str, cuda_elementwise.Kernel]]:
+    """The losses' kernels, by a name that says what they do: contiguous and plain, and with every option."""
+    found = []
+    for dtype in ("f32", "f64", "f16", "bf16"):
+        plain = cuda_losses.Variant(plans.LOGITS, (dtype,) * 2, (), False, (), dtype, True, "", True, True, 1, True)
+        everything = plain._replace(
+            sources=(*(dtype,) * 4, "b1"), extras=("weight", "pos_weight", "mask"), smooth=True, outputs=("grad",), scale="count",
+            wide=False, dimensions=4,
+        )  # fmt: skip
+        variants = {
+            "mean": plain,
+            "mean_value_and_grad": plain._replace(outputs=("grad",), scale="number"),
+            "grad_hess": plain._replace(outputs=("grad", "hess"), summed=False),
+            "none_value_and_grad": plain._replace(outputs=("loss", "grad"), summed=False),
+            "every_option": everything,
+            "bce_mean": plain._replace(formula=plans.PROBABILITIES),
+            "focal_mean_value_and_grad": plain._replace(formula=plans.FOCAL, outputs=("grad",), scale="number"),
+        }
+        found += [(f"loss_{name}_{dtype}", cuda_losses.loss(variant)) for name, variant in variants.items()]
+        found.append((f"finish_{dtype}", cuda_totals.finish(dtype)))
+    return found + [(f"count_{rank}", cuda_totals.count(rank)) for rank in cuda_elementwise.DIMENSIONS]
+
+
+def named() -> dict[str, cuda_elementwise.Kernel]:
+    """All of them, by the name in the table."""
+    return {kernel.name.removeprefix("fastsig_"): kernel for kernel in kernels()} | dict(losses())
+
+
 def measured(architecture: tuple[int, int]) -> list[Assembled]:
     """Each kernel assembled for one architecture; AssertionError names those with instructions that the audit forbids."""
-    texts = {kernel.name: numba_cuda.ptx_of(kernel, architecture) for kernel in kernels()}
+    texts = {kernel.name: numba_cuda.ptx_of(kernel, architecture) for kernel in named().values()}
     wrong = {name: found for name, text in texts.items() if (found := forbidden(text))}
     assert not wrong, wrong
     with tempfile.TemporaryDirectory() as folder:
@@ -49,16 +78,15 @@ def measured(architecture: tuple[int, int]) -> list[Assembled]:
 
 def main() -> None:
     columns = {architecture: {found.name: found for found in measured(architecture)} for architecture in ARCHITECTURES}
-    names = [kernel.name for kernel in kernels()]
     heads = ["sm_{}{}".format(*architecture) for architecture in ARCHITECTURES]
     print("# Registers of the CUDA kernels\n")
     print("Made by `python tools/cuda_report.py`; `+n` is bytes spilled. A thread of a full multiprocessor (2,048 of them; sm_75: 1,024;")
     print("sm_120: 1,536) may have 32 registers (64; 42). No kernel has an instruction that the audit of `tools/ptx_audit.py` forbids.\n")
     print("| kernel | " + " | ".join(heads) + " |\n|---|" + "---:|" * len(heads))
-    for name in names:
-        cells = [columns[architecture][name] for architecture in ARCHITECTURES]
+    for name, kernel in named().items():
+        cells = [columns[architecture][kernel.name] for architecture in ARCHITECTURES]
         shown = " | ".join(str(cell.registers) + f" +{cell.spilled}" * bool(cell.spilled) for cell in cells)
-        print(f"| `{name.removeprefix('fastsig_')}` | {shown} |")
+        print(f"| `{name}` | {shown} |")
 
 
 if __name__ == "__main__":

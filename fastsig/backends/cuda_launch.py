@@ -112,7 +112,7 @@ def clear(address: int, count: int, device: int, stream: int) -> None:
         _checked(driver.cuMemsetD8Async(address, 0, count, stream))
 
 
-def start(loaded: Any, device: int, stream: int, threads: int, arguments: tuple[int, ...]) -> None:
+def start(loaded: Any, device: int, stream: int, threads: int, arguments: tuple[int | float, ...]) -> None:
     """Put the kernel on the stream, with at least this many threads."""
     blocks = min(-(-threads // numba_cuda.BLOCK), MOST_BLOCKS)
     error, current = driver.cuCtxGetDevice()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from fastsig.plans import BLOCK, FOCAL, LOGITS, PROBABILITIES
+from fastsig.plans import BLOCK, FOCAL, LOGITS, PROBABILITIES, SUM_WORDS
 
 from . import cuda_elements as el
 from . import cuda_sums as sums
@@ -218,7 +218,8 @@ class _Block:
 def _block_of(variant: Variant, lanes: int) -> Any:
     @intrinsic
     def block(
-        typingctx: Any, addresses: Any, numbers: Any, power: Any, count: Any, total: Any, first: Any, lane: Any, n: Any, shape: Any, steps: Any
+        typingctx: Any, addresses: Any, numbers: Any, power: Any, count: Any, total: Any, first: Any, lane: Any, n: Any,
+        shape: Any, steps: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             found = _Block(variant, builder, [*values[:4], *values[5:]], lanes).run()
@@ -239,7 +240,7 @@ def _block_of(variant: Variant, lanes: int) -> Any:
 @intrinsic
 def _copy_of(typingctx: Any, total: Any, copy: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return el.pointer_at(builder, values[0], builder.mul(values[1], el.I64(8 * sums.SUM_WORDS)), el.I8)
+        return el.pointer_at(builder, values[0], builder.mul(values[1], el.I64(8 * SUM_WORDS)), el.I8)
 
     return ADDRESS(ADDRESS, WHOLE), codegen
 

@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from fastsig.plans import SUM_INF, SUM_NAN, SUM_NEG_INF, SUM_WORDS
+from fastsig.plans import SUM_INF, SUM_NAN, SUM_NEG_INF
 
 from . import cuda_elements as el
 from .cuda_formulas import NAMES, Traced
