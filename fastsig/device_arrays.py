@@ -101,6 +101,9 @@ class Torch(Library):
         return DeviceArray(x, self, x.device.index or 0, x.data_ptr(), tuple(x.shape), strides, type_of(x.dtype))
 
     def stream(self, array: DeviceArray, device: int) -> int:
+        return self.raw_stream(device)
+
+    def raw_stream(self, device: int) -> int:
         torch = sys.modules["torch"]
         raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)  # a third of the time of the public way, where there is one
         return int(raw(device) if raw is not None else torch.cuda.current_stream(device).cuda_stream)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import arrays, refusals
+from . import arrays, gpu, refusals
 from .backends import cuda_status
 from .backends import threads as sharing
 from .ops import BY_NAME, OPS
@@ -188,6 +188,10 @@ def elementwise(
     name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
 ) -> Any:
     """One call of a unary operation."""
+    if getattr(x, "is_cuda", False) and where is True and dtype is None and order == "K" and backend is _FROM_ENVIRONMENT is None:
+        result = gpu.quick(name, x, out)
+        if result is not NotImplemented:
+            return result
     _notice_bfloat16(x)
     given = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
     options = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
@@ -195,10 +199,7 @@ def elementwise(
     limit = None if threads is None else _checked_threads(threads)
     device = arrays.common_device(x=x, out=out[0] if isinstance(out, tuple) and out else out, where=where)
     if device != "cpu" or chosen == "cuda":
-        refusals.check_device(name, x, device, chosen, cuda_status.status)
-        from .backends import cuda_calls
-
-        return cuda_calls.elementwise(name, (x,), out, where, dtype, casting, order)
+        return gpu.elementwise(name, x, device, chosen, out, where, dtype, casting, order)
     ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
     try:
         if not options and sharing.shareable(x, out, PARALLEL_BYTES):
@@ -271,10 +272,7 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
     device = arrays.common_device(**{f"operand {i}": x for i, x in enumerate(operands)})
     limit = 1 if BY_NAME[op].nin > 1 else get_num_threads() if threads is None else _checked_threads(threads)
     if device != "cpu" or chosen == "cuda":
-        refusals.check_device(op, operands[0], device, chosen, cuda_status.status)
-        from .backends import cuda_calls
-
-        return f"{op}: cuda: the array is on {device}; {cuda_calls.first_use(op, operands)}"
+        return gpu.explained(op, operands, device, chosen)
     first = np.asanyarray(operands[0])
     if chosen:
         how = Choice(chosen, choose(device, first.size, first.dtype, {chosen}, limit).threads, "it was named")

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import arrays, dispatch, plans, refusals
-from .backends import cuda_status
+from . import arrays, dispatch, gpu, plans
 from .backends import threads as sharing
 from .exact import Total
 from .plans import Array
@@ -69,10 +68,7 @@ def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_w
     given = {first: x, "targets": targets, "weight": weight, "pos_weight": pos_weight, "mask": mask}
     device = arrays.common_device(**given)
     if device != "cpu":
-        refusals.check_device(function, x, device, None, cuda_status.status)
-        from .backends import cuda_loss_calls
-
-        return cuda_loss_calls.operands(function, first, tuple(given.values()))
+        return gpu.losses(function, x, device, None).operands(function, first, tuple(given.values()))
     xs = _readable(function, first, x)
     if xs.dtype.kind in "bui":
         xs = xs.astype(np.exp(np.zeros((), xs.dtype)).dtype)
@@ -109,10 +105,7 @@ def on_gpu(ops: Any, backend: str | None) -> Any:
     """The backend's losses for arrays of a GPU, None for arrays of the host."""
     if isinstance(ops, Operands):
         return None
-    refusals.check_device(ops.name, ops.first.given, f"cuda:{ops.device}", dispatch.named(backend), cuda_status.status)
-    from .backends import cuda_loss_calls
-
-    return cuda_loss_calls
+    return gpu.losses(ops.name, ops.first.given, f"cuda:{ops.device}", dispatch.named(backend))
 
 
 class Output(NamedTuple):

@@ -91,6 +91,7 @@ class Tensor:
     """As torch's: strides in elements, ``data_ptr()``, a dtype of its own."""
 
     layout = "torch.strided"
+    is_cuda = True
 
     def __init__(self, host: np.ndarray[Any, Any], device: int = 0, requires_grad: bool = False) -> None:
         self.host = host
@@ -108,6 +109,12 @@ class Tensor:
 
     def data_ptr(self) -> int:
         return int(self.host.ctypes.data)
+
+    def is_contiguous(self) -> bool:
+        return bool(self.host.flags.c_contiguous)
+
+    def numel(self) -> int:
+        return int(self.host.size)
 
     def permute(self, *axes: int) -> Tensor:
         return Tensor(self.host.transpose(axes), self.device.index or 0)
@@ -162,6 +169,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     from fastsig.backends import cuda_launch, cuda_status
 
     gpu = Gpu()
+    from fastsig.backends import cuda_quick
+
+    monkeypatch.setattr(cuda_quick, "_ready", {})
     monkeypatch.setattr(cuda_status, "status", lambda: "available")
     monkeypatch.setitem(dispatch._STATUS, "cuda", lambda: "available")
     monkeypatch.setattr(cuda_launch, "capability", lambda device: GPU)
@@ -199,13 +209,14 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     def torch_empty(shape: Any, dtype: Any, device: TorchDevice) -> Tensor:
         return Tensor(np.full(shape, 77, storage(da.TYPES[dtype.name])), device.index or 0)
 
-    def torch_empty_like(x: Tensor, dtype: Any, requires_grad: bool) -> Tensor:
-        return Tensor(np.full_like(x.host, 77, storage(da.TYPES[dtype.name])), x.device.index or 0)
+    def torch_empty_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+        kind = x.host.dtype if dtype is None else storage(da.TYPES[dtype.name])
+        return Tensor(np.full_like(x.host, 77, kind), x.device.index or 0)
 
     torch_cuda = SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=17 + device))
     _module(
         monkeypatch, "torch", cuda=torch_cuda, empty=torch_empty, empty_like=torch_empty_like, _C=SimpleNamespace(),
-        is_grad_enabled=lambda: gpu_grad[0], **TORCH_TYPES,
+        is_grad_enabled=lambda: gpu_grad[0], Tensor=Tensor, strided=Tensor.layout, **TORCH_TYPES,
     )  # fmt: skip
     gpu_grad = [True]
     gpu.grad = gpu_grad  # type: ignore[attr-defined]

@@ -147,6 +147,7 @@ FLOOR = {
     **dict.fromkeys(("ops", "formulas", "arrays"), 0),
     **dict.fromkeys(("refusals", "plans", "device_arrays"), 1),
     **dict.fromkeys(("backends", "exact"), 2),
+    "gpu": 2.5,
     "dispatch": 3,
     "passes": 4,
     "reductions": 5,
