@@ -31,6 +31,8 @@ class Kernel(NamedTuple):
     name: str
     function: Callable[..., None]
     arguments: tuple[Any, ...]
+    roomy: bool = False
+    """Registers as needed: the assembler is told that one block on a multiprocessor will do, and spills none to make room for more."""
 
 
 def _result(builder: Any, op: str, loop: str, words: list[Any], sources: tuple[str, ...]) -> Any:

@@ -270,4 +270,4 @@ def loss(variant: Variant) -> Kernel:
     axes = types.UniTuple(WHOLE, variant.dimensions)
     numbers = types.UniTuple(types.float64, len(NUMBERS))
     arguments = (types.UniTuple(ADDRESS, operands), numbers, WHOLE, ADDRESS, WHOLE, ADDRESS, WHOLE, axes, types.UniTuple(axes, operands))
-    return Kernel(variant.name, kernel, arguments)
+    return Kernel(variant.name, kernel, arguments, roomy=True)

@@ -85,7 +85,7 @@ def count(dimensions: int) -> Kernel:
         add_of_warp(counted, found, thread() & (WARP - 1))
 
     axes = types.UniTuple(WHOLE, dimensions)
-    return Kernel(f"fastsig_count_{dimensions}", kernel, (ADDRESS, ADDRESS, WHOLE, axes, axes))
+    return Kernel(f"fastsig_count_{dimensions}", kernel, (ADDRESS, ADDRESS, WHOLE, axes, axes), roomy=True)
 
 
 def _store_bits(dtype: str) -> Any:

@@ -32,7 +32,8 @@ def ptx_of(kernel: Kernel, capability: tuple[int, int]) -> str:
     """The kernel in PTX, under its own name, for GPUs of this compute capability."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NumbaWarning)
-        text, _ = cuda.compile_ptx(kernel.function, kernel.arguments, cc=capability, launch_bounds=BLOCK)
+        bounds = (BLOCK, 1) if kernel.roomy else BLOCK
+        text, _ = cuda.compile_ptx(kernel.function, kernel.arguments, cc=capability, launch_bounds=bounds)
     mangled = re.search(r"\.visible \.entry (\w+)\(", text)
     assert mangled, "PTX without an entry"
     environment = re.compile(r"^\.common \.global .*NumbaEnv.*;\n", re.MULTILINE)
