@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,21 +70,22 @@ def type_of(dtype: Any) -> str:
     return TYPES.get(name, name)
 
 
-class Library:
+class Library(ABC):
     """How a library's arrays are read and made; ``name`` is that of its top package."""
 
     name = ""
 
+    @abstractmethod
     def read(self, x: Any) -> DeviceArray:
-        raise NotImplementedError
+        """What the library says of its array; TypeError where it cannot be computed with."""
 
+    @abstractmethod
     def stream(self, array: DeviceArray, device: int) -> int:
         """The handle of the stream that the caller works on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
         """A new array; order "K" keeps the order of the axes in memory where the shape is that of ``like``."""
-        raise NotImplementedError
 
 
 class Torch(Library):

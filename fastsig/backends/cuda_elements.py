@@ -88,7 +88,8 @@ def store_at(builder: Any, base: Any, byte_offset: Any, word: Any, name: str) ->
     builder.store(word, pointer_at(builder, base, byte_offset, word.type), align=SIZES[name])
 
 
-def _to_real(builder: Any, value: Any, real: Any) -> Any:
+def as_real(builder: Any, value: Any, real: Any) -> Any:
+    """A real number in this type, rounded at most once."""
     if value.type == real:
         return value
     return builder.fpext(value, real) if real == F64 else builder.fptrunc(value, real)
@@ -99,9 +100,9 @@ def to_real(builder: Any, word: Any, name: str, real: Any) -> Any:
     if name == "f16":
         return builder.fpext(builder.bitcast(word, F16), real)
     if name == "bf16":
-        return _to_real(builder, builder.bitcast(builder.shl(builder.zext(word, I32), I32(16)), F32), real)
+        return as_real(builder, builder.bitcast(builder.shl(builder.zext(word, I32), I32(16)), F32), real)
     if name in ("f32", "f64"):
-        return _to_real(builder, word, real)
+        return as_real(builder, word, real)
     if name == "b1":
         word = builder.zext(builder.icmp_unsigned("!=", word, I8(0)), I8)
     return builder.sitofp(word, real) if name.startswith("i") else builder.uitofp(word, real)
@@ -120,8 +121,8 @@ def to_word(builder: Any, value: Any, name: str) -> Any:
     if name == "f16":
         return builder.bitcast(builder.fptrunc(value, F16), I16)
     if name == "bf16":
-        return _bf16_word(builder, _to_real(builder, value, F32))
-    return _to_real(builder, value, word_type(name))
+        return _bf16_word(builder, as_real(builder, value, F32))
+    return as_real(builder, value, word_type(name))
 
 
 def patched(builder: Any, op: str, name: str, given: Any, word: Any) -> Any:

@@ -153,9 +153,3 @@ for _module in (core, logistic, bce, losses):
     for _name, _function in inspect.getmembers(_module, inspect.isfunction):
         if _function.__module__ == _module.__name__:
             NAMES[_name] = FunctionType(_function.__code__, NAMES, _name)
-
-
-def written_on_formulas(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function with the primitives and the formulas it calls on traced values."""
-    names = {**function.__globals__, **NAMES}
-    return FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)

@@ -149,7 +149,7 @@ class _Block:
         found = el.members(builder, addresses, len(variant.sources) + len(variant.outputs))
         self.inputs, self.targets = found[: len(variant.sources)], found[len(variant.sources) :]
         real = el.real_type(variant.out)
-        rounded = [el._to_real(builder, number, real) for number in el.members(builder, numbers, len(NUMBERS))]
+        rounded = [el.as_real(builder, number, real) for number in el.members(builder, numbers, len(NUMBERS))]
         named = dict(zip(NUMBERS, (Traced(builder, number) for number in rounded), strict=True))
         if variant.scale == "count":
             named["scale"], named["scale_lo"] = (Traced(builder, number) for number in self._reciprocal(scale, real))
@@ -164,10 +164,10 @@ class _Block:
         count = builder.select(builder.icmp_signed("==", count, el.I64(0)), el.I64(1), count)
         whole = Traced(builder, builder.sitofp(count, el.F64))
         one = Traced(builder, el.F64(1.0))
-        head = el._to_real(builder, div(one, whole).code, real)
-        wide = Traced(builder, el._to_real(builder, head, el.F64))
+        head = el.as_real(builder, div(one, whole).code, real)
+        wide = Traced(builder, el.as_real(builder, head, el.F64))
         rest = div(F["fma"](F["neg"](wide), whole, one), whole)  # the remainder of a division is exact
-        return head, el._to_real(builder, rest.code, real)
+        return head, el.as_real(builder, rest.code, real)
 
     def run(self) -> Any:
         """The block's sum and the sum of its rounding errors, in lane 0."""
@@ -186,7 +186,7 @@ class _Block:
         return value, el.F64(0.0) if rest is None else rest
 
     def _term(self, results: dict[str, Any]) -> Any:
-        return el._to_real(self.builder, results["loss"].code, el.F64) if self.v.summed else el.F64(0.0)
+        return el.as_real(self.builder, results["loss"].code, el.F64) if self.v.summed else el.F64(0.0)
 
     def _vector(self, place: Any) -> list[Any]:
         builder, v = self.builder, self.v
