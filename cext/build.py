@@ -28,7 +28,10 @@ CDEF = """
     int fastsig_register_bfloat16(void *namespace, int type_number);
     int fastsig_install_quick(void *namespace);
     int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum);
-    int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
+    int fastsig_reduce_all(const int64_t *plan, const double *numbers, int threads, int64_t *sum);
+    int fastsig_make_entries(void *namespace, void *functions_by_name);
+    void fastsig_set_entry_sizes(const size_t *elements);
+    int fastsig_share(void *ufunc, void *x, void *out, int threads);
 """
 SOURCE = """
     #include "fastsig.h"
@@ -36,7 +39,9 @@ SOURCE = """
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(void *namespace, int type_number);
     int fastsig_install_quick(void *namespace);
-    int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
+    int fastsig_make_entries(void *namespace, void *functions_by_name);
+    void fastsig_set_entry_sizes(const size_t *elements);
+    int fastsig_share(void *ufunc, void *x, void *out, int threads);
 """
 
 
@@ -73,12 +78,40 @@ def constants_header(constants: ModuleType) -> str:
     return "\n".join(lines) + "\n"
 
 
+LOOKUP_SLOTS = 32
+LOOKUP_FROM = 3
+"""From so many patches on, one look-up of a whole line takes fewer instructions than comparing with each."""
+
+
+def lookup(kernel: str, rows: dict[int, int]) -> list[str]:
+    """A table in which the upper five bits of input * factor find the input that is patched there, and its result."""
+    slots = {factor: [(a * factor & 0xFFFF) >> 11 for a in rows] for factor in range(1, 0x10000, 2)}
+    factor = next(f for f in slots if len(set(slots[f])) == len(rows))
+    patch_at = dict(zip(slots[factor], rows.items(), strict=True))
+    elsewhere = {slot: next(a for s, (a, _) in patch_at.items() if s != slot) for slot in range(LOOKUP_SLOTS)}
+    inputs = ", ".join(f"0x{patch_at[s][0] if s in patch_at else elsewhere[s]:04X}" for s in range(LOOKUP_SLOTS))
+    results = ", ".join(f"0x{patch_at[s][1] if s in patch_at else 0:04X}" for s in range(LOOKUP_SLOTS))
+    return [
+        f"static const uint16_t patched_{kernel}[2][{LOOKUP_SLOTS}] = {{{{{inputs}}}, {{{results}}}}};",
+        f"#define LOOKUP_{kernel} look_up(line, x + i, patched_{kernel}, 0x{factor:04X});",
+    ]
+
+
 def halves_header(ops: ModuleType, halves: ModuleType) -> str:
-    lines = ["/* Generated from fastsig/formulas/halves.py: FIX(input, result) for each patched half. */"]
+    lines = [
+        "/* Generated from fastsig/formulas/halves.py: FIX(input, result) for each patched half, or a table of them. */",
+        "#include <stdint.h>",
+    ]
     for op in ops.OPS:
         for dtype in ("f16", "bf16"):
             rows = halves.PATCHES.get(op.name, {}).get(dtype, {})
-            lines.append(f"#define PATCHES_{op.name}_{dtype} " + " ".join(f"FIX(0x{a:04X}, 0x{b:04X})" for a, b in rows.items()))
+            one_by_one = f"#define PATCHES_{op.name}_{dtype} " + " ".join(f"FIX(0x{a:04X}, 0x{b:04X})" for a, b in rows.items())
+            no_table = f"#define LOOKUP_{op.name}_{dtype}"
+            if len(rows) < LOOKUP_FROM:
+                lines += [one_by_one, no_table]
+            else:
+                with_table = [*lookup(f"{op.name}_{dtype}", rows), f"#define PATCHES_{op.name}_{dtype}"]
+                lines += ["#if defined(__AVX512BW__)", *with_table, "#else", one_by_one, no_table, "#endif"]
             limit = halves.JUST_ABOVE_HALF.get(op.name, {}).get(dtype, 0)
             lines.append(f"#define HALVED_{op.name}_{dtype} " + (f"HALVE(0x{limit:04X})" if limit else ""))
     return "\n".join(lines) + "\n"

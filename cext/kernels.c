@@ -92,6 +92,12 @@ static void drive(const kernel *k, char *const *args, const ptrdiff_t *steps, si
     flags_restore(flags);
 }
 
+static void drive_past_caches(const kernel *k, char *const *args, size_t n) {
+    const flags_t flags = flags_save();
+    run_streaming(k, args, n);
+    flags_restore(flags);
+}
+
 /* ---- one operation: whole lines, then one more over a padded copy of the rest ---- */
 #define CALL_UNARY(op, SFX, a, b) ((void)(b), op##_##SFX(a))
 #define CALL_BINARY(op, SFX, a, b) op##_##SFX(a, b)
@@ -106,6 +112,16 @@ enum { NIN_UNARY = 1, NIN_BINARY = 2 };
 #define LINE_f32(op, ARITY) PLAIN_LINE(op, ARITY, f32)
 #define LINE_f64(op, ARITY) PLAIN_LINE(op, ARITY, f64)
 
+#if defined(__AVX512BW__)
+/* puts patched[1] in place of the results of the inputs in patched[0]; the upper five bits of a product say where one stands */
+FORMULA void look_up(uint16_t *line, const uint16_t *from, const uint16_t patched[2][32], uint16_t factor) {
+    const __m512i x = _mm512_loadu_si512(from);
+    const __m512i slot = _mm512_srli_epi16(_mm512_mullo_epi16(x, _mm512_set1_epi16((short)factor)), 11);
+    const __mmask32 hit = _mm512_cmpeq_epi16_mask(x, _mm512_permutexvar_epi16(slot, _mm512_loadu_si512(patched[0])));
+    _mm512_store_si512(line, _mm512_mask_permutexvar_epi16(_mm512_load_si512(line), hit, slot, _mm512_loadu_si512(patched[1])));
+}
+#endif
+
 /* halves: computed in float32 and rounded, but for the few inputs of halves.py */
 #define FIX(input, result) h = from == input ? result : h;
 #define HALVE(limit) h = (from & 0x7fff) < limit ? (uint16_t)((from & 0x8000) | (((from & 0x7fff) + (from < 0x8000)) >> 1)) : h;
@@ -119,7 +135,8 @@ enum { NIN_UNARY = 1, NIN_BINARY = 2 };
         const uint16_t from = x[i + j];                                                                 \
         uint16_t h = line[j];                                                                           \
         PATCHES_##op##_##SFX HALVED_##op##_##SFX line[j] = ((void)from, h);                             \
-    }
+    }                                                                                                   \
+    LOOKUP_##op##_##SFX
 #define LINE_f16(op, ARITY) HALF_LINE(op, ARITY, f16)
 #define LINE_bf16(op, ARITY) HALF_LINE(op, ARITY, bf16)
 
@@ -147,13 +164,18 @@ enum { NIN_UNARY = 1, NIN_BINARY = 2 };
         T *out = to;                                                                                        \
         const size_t whole = op##_lines_##SFX(x, y, out, n, false);                                         \
         if (whole == n) return;                                                                             \
-        T px[W] = {0}, py[W] = {0};                                                                         \
-        for (size_t j = whole; j < n; j++) px[j - whole] = x[j], py[j - whole] = y[j];                      \
+        _Alignas(LINE) T px[W], py[W];                                                                      \
+        const size_t rest = (n - whole) * sizeof(T);                                                        \
+        load_rest(px, x + whole, rest);                                                                     \
+        if (NIN_##ARITY == 2) load_rest(py, y + whole, rest);                                               \
         op##_lines_##SFX(px, py, px, W, false);                                                             \
-        for (size_t j = whole; j < n; j++) out[j] = px[j - whole];                                          \
+        store_rest(out + whole, px, rest);                                                                  \
     }                                                                                                       \
     static void op##_loop_##SFX(char *const *args, const ptrdiff_t *steps, size_t n) {                      \
         drive(&(const kernel){op##_run_##SFX, op##_stream_##SFX, NIN_##ARITY, sizeof(T)}, args, steps, n);  \
+    }                                                                                                       \
+    static void op##_past_##SFX(char *const *args, size_t n) {                                              \
+        drive_past_caches(&(const kernel){op##_run_##SFX, op##_stream_##SFX, NIN_##ARITY, sizeof(T)}, args, n); \
     }
 #define LOOPS(op, ARITY)            \
     LOOP(op, ARITY, uint16_t, f16)  \
@@ -167,4 +189,5 @@ FASTSIG_OPS(UNARY, BINARY)
 #define ROW(op, inputs) [OP_##op] = {op##_loop_f16, op##_loop_bf16, op##_loop_f32, op##_loop_f64},
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
-const fastsig_table CAT(fastsig_table, FASTSIG_ISA) = {TEXT(FASTSIG_ISA), {FASTSIG_OPS(ROW, ROW)}};
+#define PAST(op, inputs) [OP_##op] = {op##_past_f16, op##_past_bf16, op##_past_f32, op##_past_f64},
+const fastsig_table CAT(fastsig_table, FASTSIG_ISA) = {TEXT(FASTSIG_ISA), {FASTSIG_OPS(ROW, ROW)}, {FASTSIG_OPS(PAST, PAST)}};

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "exact_sum.h"
 #include "library.h"
+#include "pool.h"
 #include "reduce.h"
 
 const fastsig_table *fastsig_active = &fastsig_table_baseline;
@@ -100,4 +102,37 @@ int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, in
     int i = 0;
     while (choices[i].table != fastsig_active) i++;
     return (*choices[i].reducer)((const fastsig_plan *)plan, (const fastsig_numbers *)numbers, start, stop, sum);
+}
+
+/* Each seat has a sum of its own: exact sums add up to the same bits in any order. */
+enum { REDUCERS = 64, PIECES_EACH = 8, LEAST_BLOCKS = 8, MOST_BLOCKS = 1024, BLOCK = 1024 };
+
+typedef struct {
+    const int64_t *plan;
+    const double *numbers;
+    int64_t sums[REDUCERS][SUM_WORDS];
+    int bad[REDUCERS];
+} reduction;
+
+static void reduce_piece(void *context, int seat, size_t start, size_t stop) {
+    reduction *r = context;
+    r->bad[seat] |= fastsig_reduce(r->plan, r->numbers, (int64_t)start, (int64_t)stop, r->sums[seat]);
+}
+
+int fastsig_reduce_all(const int64_t *plan, const double *numbers, int threads, int64_t *sum) {
+    const size_t size = (size_t)((const fastsig_plan *)plan)->size;
+    reduction r;
+    threads = threads < REDUCERS ? threads : REDUCERS;
+    memset(r.sums, 0, (size_t)threads * sizeof r.sums[0]);
+    memset(r.bad, 0, (size_t)threads * sizeof r.bad[0]);
+    r.plan = plan, r.numbers = numbers;
+    size_t blocks = size / BLOCK / ((size_t)threads * PIECES_EACH);
+    blocks = blocks < LEAST_BLOCKS ? LEAST_BLOCKS : blocks > MOST_BLOCKS ? MOST_BLOCKS : blocks;
+    fastsig_pool_run(reduce_piece, &r, size, blocks * BLOCK, threads);
+    int bad = 0;
+    for (int i = 0; i < threads; i++) {
+        bad |= r.bad[i];
+        for (int w = 0; sum && w < SUM_WORDS; w++) sum[w] += r.sums[i][w];
+    }
+    return bad;
 }

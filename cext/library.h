@@ -14,10 +14,13 @@ enum { DTYPE_f16, DTYPE_bf16, DTYPE_f32, DTYPE_f64, DTYPE_COUNT };
 
 /* args: the inputs, then the output; steps: their strides in bytes. The shape of NumPy's inner loop. */
 typedef void (*fastsig_loop)(char *const *args, const ptrdiff_t *steps, size_t n);
+/* The same on contiguous elements, written past the caches whatever n is: a piece of an output that is large enough as a whole. */
+typedef void (*fastsig_past_loop)(char *const *args, size_t n);
 
 typedef struct {
     const char *name;
     fastsig_loop loops[OP_COUNT][DTYPE_COUNT];
+    fastsig_past_loop past[OP_COUNT][DTYPE_COUNT];
 } fastsig_table;
 
 extern const fastsig_table fastsig_table_baseline;

@@ -37,6 +37,31 @@ static inline flags_t flags_save(void) {
 static inline void flags_restore(flags_t flags) { fesetexceptflag(&flags, FE_ALL_EXCEPT); }
 #endif
 
+/* ---- the last elements, which fill no line: to a line of their own, zeros after them, and back ----
+ *
+ * Stores of a line's parts that a load of the whole line follows would make the load wait until all are done. */
+#if defined(__AVX512BW__)
+static inline __mmask64 rest_mask(size_t bytes) { return ((__mmask64)1 << bytes) - 1; }
+static inline void load_rest(void *line, const void *from, size_t bytes) {
+    _mm512_store_si512(line, _mm512_maskz_loadu_epi8(rest_mask(bytes), from));
+}
+static inline void store_rest(void *to, const void *line, size_t bytes) {
+    _mm512_mask_storeu_epi8(to, rest_mask(bytes), _mm512_load_si512(line));
+}
+#else
+static inline void copy_rest(char *to, const char *from, size_t bytes) {
+#define PART(count) \
+    if (bytes & count) memcpy(to, from, count), to += count, from += count;
+    PART(32) PART(16) PART(8) PART(4) PART(2)
+#undef PART
+}
+static inline void load_rest(void *line, const void *from, size_t bytes) {
+    memset(line, 0, LINE);
+    copy_rest(line, from, bytes);
+}
+static inline void store_rest(void *to, const void *line, size_t bytes) { copy_rest(to, line, bytes); }
+#endif
+
 /* ---- stores that go past the caches, for outputs larger than these ---- */
 static inline void store_line(char *out, const void *line, bool stream) {
     if (!stream) {

@@ -1,6 +1,6 @@
 /* The losses of small arrays without Python in between.
  *
- * quick(formula, what, check, limit, logits, targets, weight, pos_weight, mask, label_smoothing, alpha, gamma, grad_out, hess_out)
+ * quick(formula, what, check, threads, logits, targets, weight, pos_weight, mask, label_smoothing, alpha, gamma, grad_out, hess_out)
  * gives the result, or NotImplemented for anything out of the ordinary, bad input included: the caller then takes the general way
  * (fastsig/passes.py), which computes the same bits and says what is wrong. `what` is a reduction, and flags of what else is wanted. */
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
@@ -11,13 +11,14 @@
 #include <stdbool.h>
 
 #include "exact_sum.h"
+#include "fastsig.h"
 #include "reduce.h"
 
 int fastsig_install_quick(void *namespace);
 
 typedef PyArrayObject Array;
 enum { NONE, SUM, MEAN, REDUCTION = 3, WITH_GRAD = 4, WITH_HESS = 8 }; /* with the hessian there is no loss */
-enum { FORMULA, WHAT, CHECK, LIMIT, X, SMOOTHING = X + IN_COUNT, ALPHA, GAMMA, GRAD, HESS, ARGUMENTS };
+enum { FORMULA, WHAT, CHECK, THREADS, X, SMOOTHING = X + IN_COUNT, ALPHA, GAMMA, GRAD, HESS, ARGUMENTS };
 
 /* sum / count rounded once to `precision` bits; NaN where this short way cannot say (the true result is never NaN here) */
 static double quotient(const int64_t *sum, uint64_t count, int precision, int least) {
@@ -79,6 +80,7 @@ typedef struct {
     int64_t used;
     Array *in[IN_COUNT], *grad, *hess;
     fastsig_numbers numbers;
+    int threads;
 } Call;
 
 /* an operand broadcast to the shape, neighbouring axes joined where one stride walks over both; twin of fastsig.plans._geometry */
@@ -181,7 +183,7 @@ static void set_scale(fastsig_numbers *numbers, double count, bool is_float) {
 static int run(Call *c, int64_t *sum) {
     int bad;
     Py_BEGIN_ALLOW_THREADS;
-    bad = fastsig_reduce((const int64_t *)&c->plan, (const double *)&c->numbers, 0, c->plan.size, sum);
+    bad = fastsig_reduce_all((const int64_t *)&c->plan, (const double *)&c->numbers, c->threads, sum);
     Py_END_ALLOW_THREADS;
     return bad;
 }
@@ -206,13 +208,13 @@ static PyObject *scalar(double value, int type) {
 }
 
 /* NULL where the general way is to be taken */
-static PyObject *compute(Call *c, PyObject *const *args, int what, int64_t limit) {
+static PyObject *compute(Call *c, PyObject *const *args, int what) {
     if (!take(c, args)) return NULL;
     Array *x = c->in[IN_X], *mask = c->in[IN_MASK];
     const int type = PyArray_TYPE(x), nd = PyArray_NDIM(x);
     const bool is_float = type == NPY_FLOAT, given = args[GRAD] != Py_None || args[HESS] != Py_None;
     const npy_intp n = PyArray_SIZE(x);
-    if ((!is_float && type != NPY_DOUBLE) || !nd || !n || PyArray_NBYTES(x) >= limit || !set_numbers(c, args, is_float)) return NULL;
+    if ((!is_float && type != NPY_DOUBLE) || !nd || !n || !set_numbers(c, args, is_float)) return NULL;
     c->plan.size = n;
     c->plan.dtype = is_float ? TYPE_F32 : TYPE_F64;
     for (int i = 0; i < IN_COUNT; i++) {
@@ -236,6 +238,7 @@ static PyObject *compute(Call *c, PyObject *const *args, int what, int64_t limit
     if (loss) c->plan.out[OUT_LOSS] = (int64_t)PyArray_DATA((Array *)loss);
     if (c->grad) c->plan.out[OUT_GRAD] = (int64_t)PyArray_DATA(c->grad);
     if (c->hess) c->plan.out[OUT_HESS] = (int64_t)PyArray_DATA(c->hess);
+    c->plan.stream = (size_t)PyArray_NBYTES(x) >= fastsig_stream_bytes();
     int64_t sum[SUM_WORDS] = {0};
     if ((given && c->plan.check && !look_first(c)) || run(c, sum)) goto done;
     if (reduction != NONE) {
@@ -260,9 +263,9 @@ static PyObject *quick(PyObject *self, PyObject *const *args, Py_ssize_t count) 
     c.plan.formula = PyLong_AsLong(args[FORMULA]);
     c.plan.check = PyObject_IsTrue(args[CHECK]);
     const int what = (int)PyLong_AsLong(args[WHAT]);
-    const int64_t limit = PyLong_AsLongLong(args[LIMIT]);
+    c.threads = (int)PyLong_AsLong(args[THREADS]);
     if (PyErr_Occurred()) return NULL;
-    PyObject *result = compute(&c, args, what, limit);
+    PyObject *result = compute(&c, args, what);
     for (int i = 0; i < IN_COUNT; i++) Py_XDECREF(c.in[i]);
     Py_XDECREF(c.grad);
     Py_XDECREF(c.hess);

@@ -29,4 +29,6 @@ typedef int (*fastsig_reducer)(const fastsig_plan *plan, const fastsig_numbers *
 extern const fastsig_reducer fastsig_reduce_baseline, fastsig_reduce_v3, fastsig_reduce_v4;
 
 int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum);
+/* All of the plan on at most so many threads; sum may be NULL. */
+int fastsig_reduce_all(const int64_t *plan, const double *numbers, int threads, int64_t *sum);
 #endif

@@ -6,10 +6,13 @@
 #include <numpy/ufuncobject.h>
 
 #include "library.h"
+#include "pool.h"
 
 int fastsig_install_ufuncs(void *namespace);
 int fastsig_register_bfloat16(void *namespace, int type_number);
-int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold);
+int fastsig_make_entries(void *namespace, void *functions_by_name);
+void fastsig_set_entry_sizes(const size_t *elements);
+int fastsig_share(void *ufunc, void *x, void *out, int threads);
 
 /* which loop a ufunc's loop is: NumPy hands the address of one of these back at each call */
 typedef struct { int op, dtype; } slot;
@@ -54,7 +57,10 @@ static int install(PyObject *namespace) {
     return 0;
 }
 
+static int bfloat16 = NPY_NOTYPE; /* its type number, once ml_dtypes has made it */
+
 static int register_bfloat16(PyObject *namespace, int type_number) {
+    bfloat16 = type_number;
     for (int op = 0; op < OP_COUNT; op++) {
         PyObject *ufunc = PyDict_GetItemString(namespace, infos[op].name);
         int signature[3] = {type_number, type_number, type_number};
@@ -67,14 +73,20 @@ static int register_bfloat16(PyObject *namespace, int type_number) {
 
 /* ---- the functions of api.py, with a straight way to the ufunc for what most calls are ---- */
 static PyObject *ufunc_of[OP_COUNT], *general_of[OP_COUNT];
-static size_t shared_bytes;
+static size_t shared_sizes[DTYPE_COUNT];
+
+/* From so many elements on the general function is asked; it alone knows of threads. */
+static int is_small(PyArrayObject *x) {
+    const int type = PyArray_TYPE(x);
+    const int dtype = type == NPY_FLOAT ? DTYPE_f32 : type == NPY_DOUBLE ? DTYPE_f64 : type == NPY_HALF ? DTYPE_f16 : DTYPE_bf16;
+    return (type < NPY_USERDEF || type == bfloat16) && (size_t)PyArray_SIZE(x) < shared_sizes[dtype];
+}
 
 /* What the general function would pass on unchanged: small NumPy arrays and scalars, on one thread, with at most an out. */
 static int is_plain(PyObject *x, PyObject *keywords) {
     if (keywords && !(PyTuple_GET_SIZE(keywords) == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), "out") == 0))
         return 0;
-    if (PyArray_CheckExact(x))
-        return PyArray_TYPE((PyArrayObject *)x) < NPY_USERDEF && (size_t)PyArray_NBYTES((PyArrayObject *)x) < shared_bytes;
+    if (PyArray_CheckExact(x)) return is_small((PyArrayObject *)x);
     return PyFloat_CheckExact(x) || PyLong_CheckExact(x) || (PyArray_IsScalar(x, Generic) && !PyArray_IsScalar(x, Void));
 }
 
@@ -100,8 +112,7 @@ FASTSIG_OPS(UNARY, BINARY)
 static PyMethodDef entries[] = {FASTSIG_OPS(UNARY, BINARY)};
 
 /* {name: (module, general function, documentation)} becomes {name: entry} */
-static int make_entries(PyObject *ufuncs, PyObject *functions_by_name, size_t threshold) {
-    shared_bytes = threshold;
+static int make_entries(PyObject *ufuncs, PyObject *functions_by_name) {
     for (int op = 0; op < OP_COUNT; op++) {
         PyObject *module, *general, *doc, *row = PyDict_GetItemString(functions_by_name, infos[op].name);
         if (!row) continue;
@@ -118,6 +129,62 @@ static int make_entries(PyObject *ufuncs, PyObject *functions_by_name, size_t th
     }
     return 0;
 }
+
+/* ---- one contiguous array shared among threads, by the loop of any ufunc of one input: ours, or one that Numba compiled ---- */
+enum { LEAST_PIECE = 1 << 15, MOST_PIECE = 1 << 22, PIECES_EACH = 8, WHOLE = 1 << 12 };
+
+typedef struct {
+    PyUFuncGenericFunction loop;
+    void *data;
+    fastsig_past_loop past; /* instead of loop, where the output as a whole is beyond the caches */
+    char *x, *out;
+    size_t size;
+} sharing;
+
+static void share_piece(void *context, int seat, size_t start, size_t stop) {
+    (void)seat;
+    const sharing *s = context;
+    char *args[] = {s->x + start * s->size, s->out + start * s->size};
+    const npy_intp count = (npy_intp)(stop - start), steps[] = {(npy_intp)s->size, (npy_intp)s->size};
+    if (s->past)
+        s->past(args, stop - start);
+    else
+        s->loop(args, &count, steps, s->data);
+}
+
+static int find_loop(PyUFuncObject *ufunc, int type, sharing *s) {
+    for (int i = 0; i < ufunc->ntypes; i++) {
+        if (ufunc->types[2 * i] != type || ufunc->types[2 * i + 1] != type) continue;
+        s->loop = ufunc->functions[i];
+        s->data = (void *)ufunc->data[i];
+        return 1;
+    }
+    for (int op = 0; op < OP_COUNT && type == bfloat16; op++) {
+        if (ufunc_of[op] != (PyObject *)ufunc) continue;
+        s->loop = call_active;
+        s->data = &slots[op][DTYPE_bf16];
+        return 1;
+    }
+    return 0;
+}
+
+/* x and out have one type, size and layout, without gaps, and the caller keeps all three alive; 0, or -1 without such a loop */
+int fastsig_share(void *ufunc, void *x, void *out, int threads) {
+    const size_t n = (size_t)PyArray_SIZE((PyArrayObject *)x), bytes = (size_t)PyArray_NBYTES((PyArrayObject *)x);
+    sharing s = {.x = PyArray_DATA((PyArrayObject *)x), .out = PyArray_DATA((PyArrayObject *)out), .size = n ? bytes / n : 1};
+    PyUFuncObject *const u = ufunc;
+    if (u->nin != 1 || u->nout != 1 || !find_loop(u, PyArray_TYPE((PyArrayObject *)x), &s)) return -1;
+    if (s.loop == call_active && bytes >= fastsig_stream_threshold) {
+        const slot *loop = s.data;
+        s.past = fastsig_active->past[loop->op][loop->dtype];
+    }
+    size_t piece = bytes / ((size_t)threads * PIECES_EACH);
+    piece = piece < LEAST_PIECE ? LEAST_PIECE : piece > MOST_PIECE ? MOST_PIECE : piece;
+    fastsig_pool_run(share_piece, &s, n, (piece / s.size + WHOLE - 1) / WHOLE * WHOLE, threads);
+    return 0;
+}
+
+void fastsig_set_entry_sizes(const size_t *elements) { memcpy(shared_sizes, elements, sizeof shared_sizes); }
 
 /* ---- cffi calls these without the GIL; an error is printed, and -1 returned ---- */
 static int reported(int failed, PyGILState_STATE gil) {
@@ -136,7 +203,7 @@ int fastsig_register_bfloat16(void *namespace, int type_number) {
     return reported(register_bfloat16(namespace, type_number), gil);
 }
 
-int fastsig_make_entries(void *namespace, void *functions_by_name, size_t threshold) {
+int fastsig_make_entries(void *namespace, void *functions_by_name) {
     PyGILState_STATE gil = PyGILState_Ensure();
-    return reported(make_entries(namespace, functions_by_name, threshold), gil);
+    return reported(make_entries(namespace, functions_by_name), gil);
 }

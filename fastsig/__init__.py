@@ -3,8 +3,10 @@
 from . import ufuncs
 from .accumulate import BCEAccumulator
 from .api import log_sigmoid, logit, sigmoid, sigmoid_grad, silu, silu_grad, softplus
-from .dispatch import backends, explain, get_include, get_library, get_num_threads, set_num_threads
+from .backends.limits import get_num_threads, set_num_threads
+from .dispatch import backends
 from .focal import sigmoid_focal_loss, sigmoid_focal_loss_value_and_grad
+from .introspection import explain, get_include, get_library
 from .losses import (
     bce,
     bce_with_logits,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, backends, get_include, get_library, get_num_threads
+from . import __version__, backends, dispatch, get_include, get_library, get_num_threads
 from .console import show
 
 
@@ -29,6 +29,12 @@ def check(argv: Sequence[str]) -> int:
 
 def bench(argv: Sequence[str]) -> int:
     from .bench import main
+
+    return main(argv)
+
+
+def tune(argv: Sequence[str]) -> int:
+    from .tune import main
 
     return main(argv)
 
@@ -56,6 +62,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "info": (info, "show the version, the backends, the instruction set and the settings in force"),
     "check": (check, "measure the accuracy of the operations, in ULP, on this machine"),
     "bench": (bench, "measure the speed of the operations and of their peers on this machine"),
+    "tune": (tune, "measure from which sizes on threads and streaming stores win on this machine, and keep it"),
     "apply": (apply, "compute an operation over an .npy file, which may be larger than memory"),
     "score": (score, "compute the loss of the logits in an .npy file, and the norm of its gradient; files may be larger than memory"),
 }
@@ -72,6 +79,7 @@ def facts() -> list[tuple[str, str]]:
     rows += _c_facts()
     rows += [
         ("threads", _or_error(lambda: f"at most {get_num_threads()}")),
+        ("thresholds", dispatch.thresholds().source),
         ("FASTSIG_BACKEND", os.environ.get("FASTSIG_BACKEND") or "not set"),
         ("FASTSIG_NUM_THREADS", os.environ.get("FASTSIG_NUM_THREADS") or "not set"),
         ("Numba's cache", _numba_cache()),

@@ -9,15 +9,20 @@ import functools
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+import fastsig
+
 from . import arrays, gpu, refusals
 from .backends import cuda_status
 from .backends import threads as sharing
-from .ops import BY_NAME, OPS
+from .backends.limits import thread_limit
+from .ops import OPS
+from .thresholds import ELEMENTS, LEAST_BYTES, Thresholds, load, threads_for
 
 try:
     from .backends import c as _c
@@ -28,9 +33,6 @@ except ImportError as error:
 _FROM_ENVIRONMENT = os.environ.get("FASTSIG_BACKEND") or None
 """Read once, at import: it decides what the built-in entries of api.py may do."""
 
-PARALLEL_BYTES = 1 << 20
-"""Outputs below this are computed by one thread: two first win between 2^18 and 2^19 float32 (benchmarks/NOTES.md, "Threads")."""
-
 
 class Choice(NamedTuple):
     backend: str
@@ -38,18 +40,22 @@ class Choice(NamedTuple):
     why: str
 
 
-def choose(device: str, size: int, dtype: np.dtype[Any], available: Iterable[str], max_threads: int = 1) -> Choice:
+def choose(
+    device: str, size: int, dtype: np.dtype[Any], available: Iterable[str], max_threads: int = 1, least: int | None = None
+) -> Choice:
     """The backend and the number of threads for an array of this device, size and dtype, from the available backends.
 
-    Raises RuntimeError where none of them can serve the device.
+    ``least``: the elements from which on two threads are used; built in where not given. Raises RuntimeError where no backend
+    can serve the device.
     """
     available = set(available)
     if device != "cpu":
         if "cuda" in available and device.startswith("cuda"):
             return Choice("cuda", 1, f"the array is on {device}")
         raise RuntimeError(f"no available backend computes on {device}")
-    threads = max_threads if size * dtype.itemsize >= PARALLEL_BYTES else 1
-    shared = f"{threads} threads for {size * dtype.itemsize} bytes" if threads > 1 else "one thread"
+    least = least or ELEMENTS.get(dtype.name, ELEMENTS["float32"])
+    threads = threads_for(size, least, max_threads)
+    shared = f"{threads} threads, which share {least:,} elements and more" if threads > 1 else "one thread"
     if "c" in available:
         return Choice("c", threads, f"host array; the C library needs no compiling; {shared}")
     if "numba" in available:
@@ -103,44 +109,33 @@ def named(backend: str | None) -> str | None:
     return backend
 
 
-def _thread_setting() -> int:
-    text = os.environ.get("FASTSIG_NUM_THREADS") or ""
-    if not text:
-        return sharing.available_cpus()
-    if not text.isdigit() or int(text) < 1:
-        raise ValueError(f"FASTSIG_NUM_THREADS={text!r} must be a positive whole number")
-    return int(text)
+_thresholds: Thresholds | None = None
 
 
-_num_threads: int | None = None
+def thresholds() -> Thresholds:
+    """Those in force; the user's file is looked for once, at the first call that is large enough to depend on it.
 
-
-def get_num_threads() -> int:
-    """The most threads that a call may use: set_num_threads, else FASTSIG_NUM_THREADS, else the CPUs of this process."""
-    return _num_threads if _num_threads is not None else _thread_setting()
-
-
-def set_num_threads(n: int | None) -> None:
-    """Set the most threads that a call may use; None returns to the default.
-
-    Raises
-    ------
-    ValueError
-        n is not a positive whole number.
+    A UserWarning says why a file was ignored.
     """
-    global _num_threads
-    _num_threads = None if n is None else _checked_threads(n)
+    global _thresholds
+    if _thresholds is None:
+        _thresholds, complaint = load(fastsig.__version__)
+        if _c is not None:
+            names = [op.name for op in OPS if op.nin == 1]
+            _c.set_entry_sizes({dtype: _thresholds.entry_size(names, dtype) for dtype in ELEMENTS})
+            if _thresholds.stream_bytes is not None:
+                _c.set_stream_bytes(_thresholds.stream_bytes)
+        if complaint:
+            warnings.warn(complaint, UserWarning, stacklevel=2)
+    return _thresholds
 
 
-def _checked_threads(n: Any) -> int:
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"threads={n!r} must be a positive whole number, or None for the default of {get_num_threads()}")
-    return int(n)
-
-
-def thread_limit(threads: int | None) -> int:
-    """The most threads that a call with this argument may use."""
-    return get_num_threads() if threads is None else _checked_threads(threads)
+def faster(name: str, x: Any, ufunc: np.ufunc) -> np.ufunc:
+    """Numba's ufunc, where tune found it faster from this size on and this process has it already; else this one."""
+    compiled: Any = sys.modules.get("fastsig.backends.numba_cpu")
+    if compiled is None or _c is None or not thresholds().numba or not thresholds().numba_wins(name, x.dtype.name, x.size):
+        return ufunc
+    return compiled.loaded(name) or ufunc
 
 
 def host_backend() -> str:
@@ -150,6 +145,7 @@ def host_backend() -> str:
 
 def stream_bytes() -> int:
     """Outputs of at least this many bytes are written past the caches by the C backend."""
+    thresholds()
     return _c.stream_bytes() if _c is not None else 1 << 62
 
 
@@ -176,12 +172,17 @@ def host_ufunc(name: str) -> np.ufunc:
 
 _DEFAULTS = {"where": True, "dtype": None, "casting": "same_kind", "order": "K", "subok": True}
 """Left out of the call where nothing else is asked for: dask refuses to hear some even of these."""
+_PLAIN = ("same_kind", "K", True)
 
 
 quick_loss: Any = None
 """The C library's short way for the commonest losses (``cext/quick.c``), where calls that name no backend go to it."""
-if _c is not None and _FROM_ENVIRONMENT is None:
-    quick_loss = _c.QUICK["quick"]
+share: sharing.Share | None = None
+"""The C library's threads, which serve the loops of both backends."""
+if _c is not None:
+    share = _c.share
+    if _FROM_ENVIRONMENT is None:
+        quick_loss = _c.QUICK["quick"]
 
 
 def elementwise(
@@ -193,25 +194,39 @@ def elementwise(
         if result is not NotImplemented:
             return result
     _notice_bfloat16(x)
+    if type(x) is np.ndarray and x.nbytes >= LEAST_BYTES and where is True and dtype is None and (casting, order, subok) == _PLAIN:
+        result = _on_threads(name, x, out, backend, threads)
+        if result is not None:
+            return result
     given = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
     options = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
     chosen = named(backend)
-    limit = None if threads is None else _checked_threads(threads)
+    thread_limit(threads if threads is not None else 1)
     device = arrays.common_device(x=x, out=out[0] if isinstance(out, tuple) and out else out, where=where)
     if device != "cpu" or chosen == "cuda":
         return gpu.elementwise(name, x, device, chosen, out, where, dtype, casting, order)
     ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
     try:
-        if not options and sharing.shareable(x, out, PARALLEL_BYTES):
-            count = limit or get_num_threads()
-            if count > 1:
-                return sharing.unary(ufunc, x, out, count)
         return ufunc(x, **options) if out is None else ufunc(x, out=out, **options)
     except (TypeError, ValueError) as error:
         clearer = refusals.explain(name, x, out, error)
         if clearer is error:
             raise
         raise clearer from error
+
+
+def _on_threads(name: str, x: Any, out: Any, backend: str | None, threads: int | None) -> Any:
+    """The result for a plain large array, or None where one thread, or NumPy's own ways, are what it takes."""
+    dtype = sharing.SHARED.get(x.dtype)
+    chosen = named(backend)
+    if dtype is None or chosen == "cuda":
+        return None
+    least = thresholds().least(name, dtype)
+    if x.size < least or not sharing.shareable(x, out):
+        return None
+    count = threads_for(x.size, least, thread_limit(threads))
+    ufunc = ufunc_of(chosen, name) if chosen else faster(name, x, host_ufunc(name))
+    return sharing.unary(ufunc, x, out, count, share) if count > 1 else ufunc(x) if out is None else ufunc(x, out)
 
 
 _bfloat16_known = False
@@ -224,6 +239,7 @@ def _notice_bfloat16(x: Any) -> None:
         dtype: Any = getattr(x, "dtype", None)
         if getattr(dtype, "kind", "") == "V" and dtype.name == "bfloat16":
             _c.register_bfloat16(dtype)
+            sharing.SHARED[dtype] = "bfloat16"
             _bfloat16_known = True
 
 
@@ -239,58 +255,5 @@ def install_entries(namespace: dict[str, Any]) -> None:
             keywords = ", ".join(f"{name}={default!r}" for name, default in function.__kwdefaults__.items())
             doc = f"{op.name}({op.inputs[0]}, /, out=None, *, {keywords})\n--\n\n{function.__doc__}"
             functions[op.name] = (module, function, doc)
-    namespace.update(_c.make_entries(functions, PARALLEL_BYTES))
-
-
-def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, threads: int | None = None) -> str:
-    """Which backend would serve this call, with how many threads, and why.
-
-    Parameters
-    ----------
-    *operands : array_like
-        What the operation would be called with.
-    op : str
-        The operation's name.
-    backend, threads
-        As in the call.
-
-    Returns
-    -------
-    str
-        One line, such as "sigmoid: c (v4), one thread: host array; the C library needs no compiling".
-
-    Raises
-    ------
-    ValueError
-        The operation or the backend is unknown, or no array was given.
-    """
-    if op not in BY_NAME:
-        raise ValueError(f"op={op!r} is unknown; known operations are {', '.join(row.name for row in OPS)}")
-    if not operands:
-        raise ValueError("explain() needs the array, or the arrays, of the call")
-    chosen = named(backend)
-    device = arrays.common_device(**{f"operand {i}": x for i, x in enumerate(operands)})
-    limit = 1 if BY_NAME[op].nin > 1 else get_num_threads() if threads is None else _checked_threads(threads)
-    if device != "cpu" or chosen == "cuda":
-        return gpu.explained(op, operands, device, chosen)
-    first = np.asanyarray(operands[0])
-    if chosen:
-        how = Choice(chosen, choose(device, first.size, first.dtype, {chosen}, limit).threads, "it was named")
-    else:
-        how = choose(device, first.size, first.dtype, available(), limit)
-    served = f"c ({_c.isa()})" if how.backend == "c" else how.backend
-    return f"{op}: {served}, {how.threads} thread{'s' * (how.threads > 1)}: {how.why}"
-
-
-def get_include() -> str:
-    """The directory of ``fastsig.h``, the C ABI; RuntimeError where the C library was not built."""
-    if _c is None:
-        raise RuntimeError(_c_status())
-    return str(_c.include_dir())
-
-
-def get_library() -> str:
-    """The path of the shared library behind ``fastsig.h``; RuntimeError where it was not built."""
-    if _c is None:
-        raise RuntimeError(_c_status())
-    return str(_c.library_path())
+    namespace.update(_c.make_entries(functions))
+    _c.set_entry_sizes({dtype: LEAST_BYTES // (int(dtype[-2:]) // 8) for dtype in ELEMENTS})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,8 +10,10 @@ import numpy as np
 
 from . import arrays, dispatch, gpu, plans
 from .backends import threads as sharing
+from .backends.limits import thread_limit
 from .exact import Total
 from .plans import Array
+from .thresholds import LOSS_ELEMENTS
 
 NOTHING = (None, None, None)
 _TAKEN = "float16, bfloat16, float32, float64, bool and integers"
@@ -170,14 +173,33 @@ def _corrupts(out: Array, array: Array) -> bool:
         return True
 
 
-def _reducer(backend: str) -> Callable[..., int]:
-    if backend == "c":
-        from .backends import c
+Pass = Callable[[Array, plans.Numbers, int, int], tuple[int, list[Array]]]
 
-        return c.reduce
+
+def _on_c(plan: Array, numbers: plans.Numbers, size: int, threads: int) -> tuple[int, list[Array]]:
+    from .backends import c
+
+    total = np.zeros(plans.SUM_WORDS, np.int64)
+    return c.reduce_all(plan, numbers, threads, total), [total]
+
+
+def _on_numba(plan: Array, numbers: plans.Numbers, size: int, threads: int) -> tuple[int, list[Array]]:
     from .backends import numba_reduce
 
-    return numba_reduce.reduce
+    totals: list[Array] = []
+    found: list[int] = []
+
+    def work(piece: slice) -> None:
+        total = np.zeros(plans.SUM_WORDS, np.int64)
+        found.append(numba_reduce.reduce(plan, numbers, piece.start, piece.stop, total))
+        totals.append(total)
+
+    sharing.over_pieces(work, size, threads)
+    return functools.reduce(int.__or__, found), totals
+
+
+_PASSES: dict[str, Pass] = {"c": _on_c, "numba": _on_numba}
+"""What was bad about the input, and sums whose sum is the pass's."""
 
 
 def run(
@@ -188,25 +210,18 @@ def run(
     chosen = dispatch.named(backend)
     if chosen == "cuda":
         raise RuntimeError(f"{ops.name}: backend='cuda' computes on arrays of an NVIDIA GPU; these are in host memory")
-    limit = dispatch.thread_limit(threads)
-    choice = dispatch.choose("cpu", ops.size, ops.dtype, {chosen or dispatch.host_backend()}, limit)
-    reduce = _reducer(choice.backend)
+    limit = thread_limit(threads)
+    choice = dispatch.choose("cpu", ops.size, ops.dtype, {chosen or dispatch.host_backend()}, limit, LOSS_ELEMENTS)
     largest = max(0 if out is None else out.nbytes for out in outputs)
     plan = plans.make(
         formula, ops.code, ops.shape, ops.inputs, outputs, check=looks, summed=summed, stream=largest >= dispatch.stream_bytes()
     )  # fmt: skip
+    bad = 0
     totals: list[Array] = []
-    found: list[int] = []
-
-    def work(piece: slice) -> None:
-        total = np.zeros(plans.SUM_WORDS, np.int64)
-        found.append(reduce(plan, numbers, piece.start, piece.stop, total))
-        totals.append(total)
-
     if ops.size:
-        sharing.over_pieces(work, ops.size, 1 if sharing.inside_worker() else choice.threads)
-    for bad, message in _OUTSIDE.items():
-        if any(bits & bad for bits in found):
+        bad, totals = _PASSES[choice.backend](plan, numbers, ops.size, 1 if sharing.inside_worker() else choice.threads)
+    for kind, message in _OUTSIDE.items():
+        if bad & kind:
             raise ValueError(f"{ops.name}: {message}")
     result = Total()
     if summed:

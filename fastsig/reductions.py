@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from . import dispatch, passes, plans
+from .backends.limits import get_num_threads
 from .exact import UNIT_LOG2, Total
 from .plans import Numbers, reciprocal
+from .thresholds import LOSS_ELEMENTS, threads_for
 
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 
@@ -26,7 +28,7 @@ def quick(
     backend: str | None, threads: int | None, out: Any = None, grad_out: Any = None, hess_out: Any = None,
     *, label_smoothing: float = 0.0, alpha: float | None = None, gamma: float = 0.0,
 ) -> Any:  # fmt: skip
-    """The result for small arrays in one step, or NotImplemented for anything out of the ordinary; the same bits as by the general
+    """The result for plain arrays in one step, or NotImplemented for anything out of the ordinary; the same bits as by the general
     way, which costs forty times as much a call."""
     compute = dispatch.quick_loss
     if compute is None or backend is not None or threads is not None or out is not None:
@@ -34,8 +36,16 @@ def quick(
     code = _QUICK.get(reduction) if type(reduction) is str else None
     if code is None:
         return NotImplemented
-    limit = dispatch.PARALLEL_BYTES
-    return compute(formula, code + wanted, check, limit, *operands, label_smoothing, alpha, gamma, grad_out, hess_out)
+    count = loss_threads(operands[0])
+    return compute(formula, code + wanted, check, count, *operands, label_smoothing, alpha, gamma, grad_out, hess_out)
+
+
+def loss_threads(logits: Any) -> int:
+    """The threads for a plain loss of these logits; anything but an array has one."""
+    if type(logits) is not np.ndarray or logits.size < LOSS_ELEMENTS:
+        return 1
+    dispatch.thresholds()
+    return threads_for(logits.size, LOSS_ELEMENTS, get_num_threads())
 
 
 def smoothing(ops: passes.Operands, label_smoothing: float) -> Numbers:

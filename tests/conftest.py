@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["XDG_CONFIG_HOME"] = "/nonexistent"  # what this user has tuned is not what is tested
     for name in config.getoption("--hide"):
         if MODULES[name] in sys.modules or "fastsig" in sys.modules:
             raise pytest.UsageError(f"--hide {name}: too late, something imported fastsig or {MODULES[name]} before the tests")

@@ -11,10 +11,11 @@ from reference import assert_same_bits
 
 import fastsig as fs
 from fastsig.arrays import common_device, device_of
-from fastsig.dispatch import PARALLEL_BYTES, choose
+from fastsig.dispatch import choose
+from fastsig.thresholds import ELEMENTS
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
-MANY = PARALLEL_BYTES // 4
+MANY, MANY64 = ELEMENTS["float32"], ELEMENTS["float64"]
 
 # device, size, dtype, available, most threads -> backend, threads; None: refused
 TRUTH = [
@@ -23,12 +24,14 @@ TRUTH = [
     ("cpu", 10, F32, {"numba"}, 8, ("numba", 1)),
     ("cpu", 10, F32, {"numba", "cuda"}, 8, ("numba", 1)),
     ("cpu", MANY - 1, F32, {"c", "numba"}, 8, ("c", 1)),
-    ("cpu", MANY, F32, {"c", "numba"}, 8, ("c", 8)),
-    ("cpu", MANY, F32, {"numba"}, 8, ("numba", 8)),
-    ("cpu", MANY // 2, F32, {"c"}, 8, ("c", 1)),
-    ("cpu", MANY // 2, F64, {"c"}, 8, ("c", 8)),
-    ("cpu", MANY, F32, {"c"}, 1, ("c", 1)),
-    ("cpu", MANY, F32, {"c"}, 3, ("c", 3)),
+    ("cpu", MANY, F32, {"c", "numba"}, 8, ("c", 2)),
+    ("cpu", 4 * MANY, F32, {"c", "numba"}, 8, ("c", 8)),
+    ("cpu", 4 * MANY, F32, {"numba"}, 8, ("numba", 8)),
+    ("cpu", 100 * MANY, F32, {"numba"}, 8, ("numba", 8)),
+    ("cpu", MANY64 - 1, F64, {"c"}, 8, ("c", 1)),
+    ("cpu", MANY64, F64, {"c"}, 8, ("c", 2)),
+    ("cpu", 100 * MANY, F32, {"c"}, 1, ("c", 1)),
+    ("cpu", 2 * MANY, F32, {"c"}, 3, ("c", 3)),
     ("cpu", 10, F32, {"cuda"}, 8, None),
     ("cpu", 10, F32, set(), 8, None),
     ("cuda", 10, F32, {"c", "numba", "cuda"}, 8, ("cuda", 1)),
@@ -64,7 +67,7 @@ def test_a_named_backend_serves(backend: str) -> None:
     x = np.linspace(-5, 5, 100)
     assert_same_bits(fs.sigmoid(x, backend=backend), fs.sigmoid(x))
     assert fs.explain(x, backend=backend).startswith(f"sigmoid: {backend}")
-    assert fs.explain(x, backend=backend).endswith("1 thread: it was named")
+    assert fs.explain(x, backend=backend).endswith("1 thread: it was named; one thread; thresholds built in")
 
 
 @pytest.mark.parametrize("name", ["gpu", "C", "", 3])

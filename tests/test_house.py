@@ -145,13 +145,13 @@ def test_no_file_is_two_rooms(path: Path) -> None:
 
 FLOOR = {
     **dict.fromkeys(("ops", "formulas", "arrays"), 0),
-    **dict.fromkeys(("refusals", "plans", "device_arrays"), 1),
+    **dict.fromkeys(("refusals", "plans", "thresholds", "device_arrays"), 1),
     **dict.fromkeys(("backends", "exact"), 2),
     "gpu": 2.5,
     "dispatch": 3,
     "passes": 4,
     "reductions": 5,
-    **dict.fromkeys(("ufuncs", "api", "losses", "focal", "accumulate", "gates"), 6),
+    **dict.fromkeys(("ufuncs", "api", "losses", "focal", "accumulate", "gates", "introspection"), 6),
 }
 ATTIC = 7
 """Everything else: what stands on the public functions."""

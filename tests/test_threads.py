@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,20 +28,112 @@ def big(name: str, dtype: Any = np.float32) -> Array:
     return np.resize(anything(BY_NAME[name], dtype, 50_021)[0], BIG)
 
 
+@pytest.fixture(params=["C's threads", "Python's threads"])
+def used(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """With how many threads the driver was called; by the C library's pool, and as where that library was not built."""
+    counts: list[int] = []
+    if request.param == "C's threads":
+        share = dispatch.share
+        if share is None:
+            pytest.skip("the C library is not here")
+        monkeypatch.setattr(dispatch, "share", lambda ufunc, x, out, threads: (counts.append(threads), share(ufunc, x, out, threads))[1])
+        monkeypatch.setattr(sharing, "over_pieces", lambda *_: pytest.fail("the C library did not take the call"))
+    else:
+        shared = sharing.over_pieces
+        monkeypatch.setattr(dispatch, "share", None)
+        monkeypatch.setattr(sharing, "over_pieces", lambda work, size, threads: (counts.append(threads), shared(work, size, threads)))
+    return counts
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("name", UNARY)
-def test_any_number_of_threads_has_the_same_bits(name: str, dtype: Any, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_number_of_threads_has_the_same_bits(name: str, dtype: Any, backend: str, used: list[int]) -> None:
     x = big(name, dtype)
     want = dispatch.ufunc_of(backend, name)(x)
-    pieces: list[int] = []
-    shared = sharing.over_pieces
-    monkeypatch.setattr(sharing, "over_pieces", lambda work, size, threads: (pieces.append(threads), shared(work, size, threads)))
     for threads in (1, 2, 3, 7):
         assert_same_bits(getattr(fs, name)(x, threads=threads, backend=backend), want, [x], f"{name}, {threads} threads")
         out = np.empty_like(x)
         assert getattr(fs, name)(x, out=out, threads=threads, backend=backend) is out
         assert_same_bits(out, want, [x], f"{name}, {threads} threads, out")
-    assert [count for count in pieces if count > 1] == [2, 2, 3, 3, 7, 7], "the threads were not used"
+    assert used == [2, 2, 3, 3, 7, 7], "the threads were not used"
+
+
+@pytest.mark.parametrize("threads", [2, 3, 300])
+def test_bfloat16_is_shared(threads: int, need_c: None, used: list[int]) -> None:
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    x = np.resize(anything(BY_NAME["silu"], np.float32, 50_021)[0], 4 * BIG).astype(bfloat16)
+    assert_same_bits(fs.silu(x, threads=threads).view(np.uint16), fs.ufuncs.silu(x).view(np.uint16))
+    assert used == [min(threads, 2 * x.size // dispatch.thresholds().least("silu", "bfloat16"))]
+
+
+def test_pieces_of_a_large_output_stream_as_the_whole_would(need_c: None) -> None:
+    """Whatever the sizes and the alignment of the pieces: heads and tails that fill no cache line are in it."""
+    from fastsig.backends import c
+
+    before = c.stream_bytes()
+    dispatch.thresholds()
+    try:
+        c.set_stream_bytes(1)
+        for dtype in (np.float16, np.float32, np.float64):
+            room = big("sigmoid", dtype)
+            for offset in (0, 1, 7):
+                x, out = room[offset:], np.empty_like(room)[offset:]
+                assert_same_bits(
+                    fs.sigmoid(x, out=out, threads=3), np.concatenate([fs.ufuncs.sigmoid(part) for part in np.array_split(x, 7)])
+                )
+    finally:
+        c.set_stream_bytes(before)
+
+
+def test_threads_that_exist(need_c: None, pytestconfig: pytest.Config) -> None:
+    """They are made when first needed, once, and callers at the same time do not multiply them."""
+    code = """
+import os, threading, numpy as np, fastsig as fs
+from fastsig.ops import OPS
+count = lambda: len(os.listdir('/proc/self/task'))
+x, before = np.ones(1 << 20), count()
+fs.sigmoid(np.ones(100)), fs.sigmoid(x, threads=1)
+first = count() - before
+fs.sigmoid(x, threads=4), fs.silu(x, threads=3), fs.logit(x, threads=4)
+second = count() - before
+most, start = [], threading.Barrier(6)
+def call():
+    start.wait()
+    for _ in range(20):
+        fs.sigmoid(x, threads=4)
+        most.append(count() - before)
+callers = [threading.Thread(target=call) for _ in range(6)]
+[c.start() for c in callers], [c.join() for c in callers]
+print(first, second, max(most) <= 3 + 6, max(most) > 3)
+"""
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("this system does not list its threads")
+    assert printed(code, pytestconfig) == "0 3 True True"
+
+
+def test_the_gil_is_released(backend: str) -> None:
+    """A thread that waits for the GIL gets it during the call: nobody else gives it away, for Python's own switching is off."""
+    x = big("log_sigmoid", np.float64)
+    out, started, ran = np.empty_like(x), threading.Lock(), []
+    fs.log_sigmoid(x, out=out, backend=backend)
+    before = sys.getswitchinterval()
+    for threads in (1, 2):
+        started.acquire()
+        other = threading.Thread(target=lambda: (started.acquire(), ran.append(True), started.release()))
+        other.start()
+        sys.setswitchinterval(1000)
+        try:
+            started.release()
+            for _ in range(1000):  # on a busy machine the other thread may not have a core during the first calls
+                fs.log_sigmoid(x, out=out, threads=threads, backend=backend)
+                if ran:
+                    break
+            seen = len(ran)
+        finally:
+            sys.setswitchinterval(before)
+        other.join()
+        assert seen == 1, f"{threads} threads"
+        ran.clear()
 
 
 def test_layouts_that_threads_share(backend: str) -> None:
@@ -128,6 +222,35 @@ if child == 0:
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 print(status, np.array_equal(fs.sigmoid(x, threads=3), want))
 """
+
+
+BUSY_FORK = """
+import os, signal, threading, numpy as np, fastsig as fs
+x, stop = np.linspace(-100, 100, 1 << 20), threading.Event()
+want = fs.sigmoid(x, threads=1, backend={backend!r})
+def call():
+    out = np.empty_like(x)
+    while not stop.is_set():
+        fs.sigmoid(x, out=out, threads=3, backend={backend!r})
+caller = threading.Thread(target=call)
+caller.start()
+statuses = []
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        os._exit(not all(np.array_equal(fs.sigmoid(x, threads=n, backend={backend!r}), want) for n in (2, 5)))
+    statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+stop.set()
+caller.join()
+print(set(statuses))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_in_the_middle_of_another_threads_call(backend: str, pytestconfig: pytest.Config) -> None:
+    code = "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n" + BUSY_FORK.format(backend=backend)
+    assert printed(code, pytestconfig) == "{0}"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -40,11 +40,14 @@ FORMULA float float_of_bf16(uint16_t h) {
     return float_of_bits((uint32_t)h << 16);
 }
 
+FORMULA uint32_t rounded_to_16(uint32_t u) {
+    return (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+}
+
 FORMULA uint16_t bf16_of_float(float v) {
     uint32_t u = bits_of_float(v);
-    uint32_t near = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
     uint32_t quiet = (u >> 16) | 0x40;
-    return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? quiet : near);
+    return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? quiet : rounded_to_16(u));
 }
 
 /* the same for n halves, n a multiple of 32, with the conversion instructions where there are any */
@@ -79,6 +82,7 @@ FORMULA void widen_bf16(float *to, const uint16_t *from, size_t n) {
     for (size_t i = 0; i < n; i++) to[i] = float_of_bf16(from[i]);
 }
 
+/* of results computed from bfloat16 alone: the low half of their NaN is 0, so that rounding cannot carry into its exponent */
 FORMULA void narrow_bf16(uint16_t *to, const float *from, size_t n) {
-    for (size_t i = 0; i < n; i++) to[i] = bf16_of_float(from[i]);
+    for (size_t i = 0; i < n; i++) to[i] = (uint16_t)rounded_to_16(bits_of_float(from[i]));
 }

@@ -43,15 +43,26 @@ def register_bfloat16(dtype: np.dtype[np.generic]) -> None:
         raise RuntimeError("fastsig: NumPy refused the bfloat16 loops (it printed why above)")
 
 
-def make_entries(functions: dict[str, tuple[ModuleType, Callable[..., Any], str]], shared_bytes: int) -> dict[str, Callable[..., Any]]:
+def make_entries(functions: dict[str, tuple[ModuleType, Callable[..., Any], str]]) -> dict[str, Callable[..., Any]]:
     """Built-in functions by name, that call the ufunc for plain small arguments and the given general function for all else.
 
     A Python function with these eleven parameters costs more than the ufunc that it calls (benchmarks/NOTES.md, "Small arrays").
     """
     table: dict[str, Any] = dict(functions)
-    if _lib.fastsig_make_entries(_ffi.cast("void *", id(UFUNCS)), _ffi.cast("void *", id(table)), shared_bytes):
+    if _lib.fastsig_make_entries(_ffi.cast("void *", id(UFUNCS)), _ffi.cast("void *", id(table))):
         raise ImportError("fastsig: the C library could not make its entries (Python printed why above)")
     return table
+
+
+def set_entry_sizes(elements: dict[str, int]) -> None:
+    """From so many elements of a dtype on the built-in entries ask the general function."""
+    _lib.fastsig_set_entry_sizes([elements[dtype] for dtype in ("float16", "bfloat16", "float32", "float64")])
+
+
+def share(ufunc: np.ufunc, x: np.ndarray[Any, Any], out: np.ndarray[Any, Any], threads: int) -> bool:
+    """ufunc(x, out) on so many threads of the C library, for arrays of one type and gapless layout; False where it has no such loop."""
+    address = _ffi.cast
+    return bool(_lib.fastsig_share(address("void *", id(ufunc)), address("void *", id(x)), address("void *", id(out)), threads) == 0)
 
 
 def isa() -> str:
@@ -91,3 +102,9 @@ def reduce(plan: np.ndarray[Any, Any], numbers: tuple[float, ...], start: int, s
     """Elements start to stop of a loss's plan (``fastsig.plans``), block sums added to total; returns what was bad about the input."""
     words, sums = _ffi.from_buffer("int64_t[]", plan), _ffi.from_buffer("int64_t[]", total)
     return int(_lib.fastsig_reduce(words, _ffi.new("double[]", numbers), start, stop, sums))
+
+
+def reduce_all(plan: np.ndarray[Any, Any], numbers: tuple[float, ...], threads: int, total: np.ndarray[Any, Any]) -> int:
+    """All elements of the plan, on at most so many threads of the C library."""
+    words, sums = _ffi.from_buffer("int64_t[]", plan), _ffi.from_buffer("int64_t[]", total)
+    return int(_lib.fastsig_reduce_all(words, _ffi.new("double[]", numbers), threads, sums))

@@ -32,13 +32,17 @@ def _widen_bf16(builder: Any, word: Any) -> Any:
     return builder.bitcast(builder.shl(builder.zext(word, _I32), _I32(16)), _F32)
 
 
-def _narrow_bf16(builder: Any, value: Any) -> Any:
+def _rounded_bf16(builder: Any, value: Any) -> Any:
+    """Of a result computed from bfloat16 alone: the low half of its NaN is 0, so that rounding cannot carry into the exponent."""
     u = builder.bitcast(value, _I32)
-    high = builder.lshr(u, _I32(16))
-    odd = builder.and_(high, _I32(1))
-    near = builder.lshr(builder.add(builder.add(u, _I32(0x7FFF)), odd), _I32(16))
+    odd = builder.and_(builder.lshr(u, _I32(16)), _I32(1))
+    return builder.trunc(builder.lshr(builder.add(builder.add(u, _I32(0x7FFF)), odd), _I32(16)), ir.IntType(16))
+
+
+def _narrow_bf16(builder: Any, value: Any) -> Any:
+    quiet = builder.or_(builder.lshr(builder.bitcast(value, _I32), _I32(16)), _I32(0x40))
     is_nan = builder.fcmp_unordered("uno", value, value)
-    return builder.trunc(builder.select(is_nan, builder.or_(high, _I32(0x40)), near), ir.IntType(16))
+    return builder.select(is_nan, builder.trunc(quiet, ir.IntType(16)), _rounded_bf16(builder, value))
 
 
 def _widen_f16(builder: Any, word: Any) -> Any:
@@ -71,7 +75,7 @@ def _patched(builder: Any, op: str, dtype: str, source: Any, value: Any) -> Any:
 def load_store(op: str, dtype: str) -> tuple[Any, Any]:
     """load(x, i) and store(out, i, value, x) for one storage type; halves are uint16 in memory and float32 outside."""
     real = _REAL[dtype]
-    widen, narrow = _WIDEN.get(dtype), _NARROW.get(dtype)
+    widen, narrow = _WIDEN.get(dtype), {"f16": _narrow_f16, "bf16": _rounded_bf16}.get(dtype)
 
     def element(builder: Any, pointer: Any, i: Any) -> Any:
         word = builder.load(builder.gep(pointer, [i]))

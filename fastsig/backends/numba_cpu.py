@@ -124,9 +124,17 @@ def _make_ufunc(op: Op, loops: list[Any]) -> np.ufunc:
 
 def ufunc(name: str) -> np.ufunc:
     """The ufunc of this operation; compiles or loads its kernels at the first call."""
+    found = _ufuncs.get(name)  # without the lock, which a fork in the middle of another thread's call would leave locked
+    if found is not None:
+        return found
     with _compiling:
         if name not in _ufuncs:
             op = BY_NAME[name]
             loops = [_compile(op, dtype) for dtype in _NUMPY]
             _ufuncs[name] = _make_ufunc(op, loops)
         return _ufuncs[name]
+
+
+def loaded(name: str) -> np.ufunc | None:
+    """The ufunc of this operation if this process has it already."""
+    return _ufuncs.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import cache
 from typing import Any
@@ -18,6 +19,16 @@ from .memory import restore_flags, save_flags
 from .numba_cache import KernelCache, named, part
 
 _compiling = threading.Lock()
+
+
+def _forget_lock() -> None:
+    """A fork in the middle of another thread's call would leave it locked in the child."""
+    global _compiling
+    _compiling = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
 _BUFFERS = 16
 _HEAD, _STEP = plans.HEADER, plans.SOURCE
 _BAD = (plans.BAD_TARGET, plans.BAD_PROBABILITY, plans.BAD_WEIGHT, plans.BAD_POS_WEIGHT)

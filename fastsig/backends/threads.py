@@ -1,4 +1,4 @@
-"""One big array shared among threads: contiguous pieces, each a call of the serial ufunc, which releases the GIL.
+"""One big array shared among threads, by the C library's pool (``cext/pool.c``), or where that was not built by Python's.
 
 No OpenMP and no Numba threading layer: nothing here hangs after a fork or aborts when two Python threads call at once.
 """
@@ -8,13 +8,18 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
 PIECE = 1 << 14
 """Pieces are multiples of this many elements, so that no two threads write to one page of a small-typed output."""
+
+SHARED: dict[np.dtype[Any], str] = {np.dtype(name): name for name in ("float16", "float32", "float64")}
+"""The dtypes whose arrays are shared, and their names, which NumPy takes long to make; dispatch adds bfloat16 when it comes."""
 
 _pool: ThreadPoolExecutor | None = None
 _lock = threading.Lock()
@@ -31,15 +36,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def available_cpus() -> int:
-    """The CPUs that this process may use: affinity, and a container's quota where Python knows it."""
-    count = getattr(os, "process_cpu_count", None)
-    if count is not None:
-        return int(count() or 1)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _workers(count: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # a tenth of what import fastsig takes, and needed only without the C library
+
     global _pool
     with _lock:
         if _pool is None or _pool._max_workers < count:
@@ -65,6 +64,8 @@ def over_pieces(work: Callable[[slice], Any], size: int, threads: int) -> None:
     if len(pieces) == 1:
         work(pieces[0])
         return
+    from concurrent.futures import wait
+
     others = [_workers(threads - 1).submit(_run_as_worker, work, piece) for piece in pieces[1:]]
     try:
         work(pieces[0])
@@ -79,11 +80,12 @@ def _in_memory_order(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array.reshape(-1, order="A")
 
 
-def shareable(x: Any, out: Any, least_bytes: int) -> bool:
+def shareable(x: Any, out: Any) -> bool:
     """Whether pieces of x and out can be computed apart: floats side by side in one layout, x itself or no memory in common."""
-    if type(x) is not np.ndarray or x.nbytes < least_bytes or x.dtype.kind != "f" or x.dtype.itemsize > 8 or inside_worker():
+    if type(x) is not np.ndarray or x.dtype not in SHARED or inside_worker():
         return False
-    if not (x.flags.c_contiguous or x.flags.f_contiguous) or not x.flags.aligned or not x.dtype.isnative:
+    flags = x.flags
+    if not (flags.c_contiguous or flags.f_contiguous) or not flags.aligned:
         return False
     if out is None or out is x:
         return out is None or bool(x.flags.writeable)
@@ -97,9 +99,15 @@ def shareable(x: Any, out: Any, least_bytes: int) -> bool:
     )
 
 
-def unary(ufunc: np.ufunc, x: np.ndarray[Any, Any], out: np.ndarray[Any, Any] | None, threads: int) -> np.ndarray[Any, Any]:
-    """ufunc(x, out) on so many threads, for a shareable x and out."""
+Share = Callable[[np.ufunc, np.ndarray[Any, Any], np.ndarray[Any, Any], int], bool]
+
+
+def unary(
+    ufunc: np.ufunc, x: np.ndarray[Any, Any], out: np.ndarray[Any, Any] | None, threads: int, share: Share | None = None
+) -> np.ndarray[Any, Any]:
+    """ufunc(x, out) on so many threads, for a shareable x and out; by ``share`` where there is one that takes it."""
     result = np.empty_like(x) if out is None else out
-    source, target = _in_memory_order(x), _in_memory_order(result)
-    over_pieces(lambda piece: ufunc(source[piece], target[piece]), x.size, threads)
+    if share is None or not share(ufunc, x, result, threads):
+        source, target = _in_memory_order(x), _in_memory_order(result)
+        over_pieces(lambda piece: ufunc(source[piece], target[piece]), x.size, threads)
     return result

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from .measure import MODES, Row, accuracy, bar, cell
 from .peers import DTYPES, PEERS, UNARY, Peer, dtype_of, installed
 from .report import plot, print_table, table, to_json
+from .sweep import SMALL, SWEEP, faster_elsewhere, grid, hopeless, summary, write_summary
 
-__all__ = ["PEERS", "Peer", "Row", "main", "plot", "run", "table", "to_json"]
+__all__ = ["PEERS", "Peer", "Row", "faster_elsewhere", "main", "plot", "run", "table", "to_json"]
 
 SIZES = (1, 100, 10**4, 10**5, 10**6, 3 * 10**7)
 LARGE = 10**7
@@ -27,6 +28,7 @@ def run(
     quick: bool = False,
     cpu_time: bool = False,
     progress: bool = True,
+    prune: bool = False,
 ) -> list[Row]:
     """Measure every peer that is installed; a row for each operation, dtype, size, peer and mode that there is.
 
@@ -46,6 +48,8 @@ def run(
         Time peers of one thread by that thread's processor time, not the wall clock: for a machine that others use too.
     progress : bool
         Show a progress bar once two seconds have passed.
+    prune : bool
+        Leave a peer out at the sizes above one at which it took three times as long as the fastest.
 
     Returns
     -------
@@ -60,6 +64,7 @@ def run(
         if sizes is not None or size < LARGE or (op == ops[0] and not quick)
     ]
     rows: list[Row] = []
+    out_of_it: dict[tuple[str, str], set[str]] = {}
     errors: dict[tuple[str, str], dict[str, tuple[float, float] | None]] = {}
     with bar(len(plan), "measuring", progress) as steps:
         for op, dtype, size in plan:
@@ -69,7 +74,11 @@ def run(
                 errors[op, dtype] = accuracy(op, numpy_dtype, peers)
             rounds = (5 if quick else 9) if size >= 10**6 else 7 if quick else 21
             rounds = 5 if size >= LARGE else rounds
-            rows += cell(op, numpy_dtype, size, peers, modes=modes, rounds=rounds, errors=errors[op, dtype], cpu_time=cpu_time)
+            left = [peer for peer in peers if peer.name not in out_of_it.get((op, dtype), ())]
+            found = cell(op, numpy_dtype, size, left, modes=modes, rounds=rounds, errors=errors[op, dtype], cpu_time=cpu_time)
+            if prune and size >= SMALL:
+                out_of_it[op, dtype] = out_of_it.get((op, dtype), set()) | hopeless(found)
+            rows += found
     return rows
 
 
@@ -81,11 +90,26 @@ def _names(known: Sequence[str], text: str) -> list[str]:
     return names
 
 
+def _span(text: str) -> list[int]:
+    """ "100" is one size, "1:1e8" sizes in equal ratios, "1:1e8:4" four a decade."""
+    first, *rest = text.split(":")
+    if len(rest) > 2:
+        raise ValueError(text)
+    if not rest:
+        return [int(float(first))]
+    low, high, per_decade = float(first), float(rest[0]), int(rest[1]) if len(rest) == 2 else 2
+    if not 1 <= low <= high or per_decade < 1:
+        raise ValueError(text)
+    return grid(low, high, per_decade)
+
+
 def _sizes(text: str) -> list[int]:
     try:
-        sizes = [int(float(part)) for part in text.split(",")]
+        sizes = sorted({size for part in text.split(",") for size in _span(part)})
     except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: numbers of elements, such as 100,1e5,3e7") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: numbers of elements, such as 100,1e5,3e7, or a range such as 1:1e8, or 1:1e8:4 with four sizes a decade"
+        ) from error
     if min(sizes) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: a size must be at least 1")
     return sizes
@@ -93,9 +117,15 @@ def _sizes(text: str) -> list[int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastsig bench", description="Measure fastsig and its peers side by side on this machine.")
-    parser.add_argument("--ops", type=lambda s: _names(UNARY, s), default=["sigmoid"], metavar="A,B", help="operations, or all")
+    parser.add_argument("--ops", type=lambda s: _names(UNARY, s), metavar="A,B", help="operations, or all; default sigmoid")
     parser.add_argument("--dtypes", type=lambda s: _names(DTYPES, s), default=["float32", "float64"], metavar="A,B", help="dtypes, or all")
-    parser.add_argument("--sizes", type=_sizes, default=None, metavar="N,M", help="elements; default 1,100,1e4,1e5,1e6,3e7")
+    parser.add_argument(
+        "--sizes", type=_sizes, default=None, metavar="N,M", help="elements, or a range 1:1e8; default 1,100,1e4,1e5,1e6,3e7"
+    )
+    parser.add_argument(
+        "--sweep", action="store_true", help="all operations from 1 to 1e8; name each size at which another library is faster"
+    )
+    parser.add_argument("--list", metavar="PATH", help="write those names here, as Markdown")
     parser.add_argument("--json", metavar="PATH", help="write the rows and a description of the machine here")
     parser.add_argument("--plot", metavar="PATH", help="draw ns per element against size here (needs matplotlib)")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and no 3e7")
@@ -106,9 +136,15 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     arguments = _parser().parse_args(argv)
+    ops = arguments.ops or (UNARY if arguments.sweep else ["sigmoid"])
+    sizes = arguments.sizes or (grid(*SWEEP) if arguments.sweep else None)
     try:
-        rows = run(arguments.ops, arguments.dtypes, arguments.sizes, quick=arguments.quick, cpu_time=arguments.cpu_time)
+        rows = run(ops, arguments.dtypes, sizes, quick=arguments.quick, cpu_time=arguments.cpu_time, prune=arguments.sweep)
         print_table(rows)
+        if arguments.sweep:
+            print(summary(rows))
+        if arguments.list:
+            write_summary(rows, arguments.list)
         if arguments.json:
             to_json(rows, arguments.json)
         if arguments.plot:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastsig.backends.threads import available_cpus
+from fastsig.backends.limits import available_cpus
 
 NAIVE = {
     "sigmoid": "1 / (1 + exp(-x))",
@@ -164,17 +164,20 @@ def numba_calls(op: str, x: Any, out: Any) -> Calls | None:
     return Calls(lambda: ufunc(x), lambda: ufunc(x, out=out))
 
 
-def numexpr_calls(op: str, x: Any, out: Any) -> Calls | None:
-    import numexpr  # type: ignore[import-untyped, unused-ignore]
+def numexpr_calls(threads: int) -> Callable[[str, Any, Any], Calls | None]:
+    def make(op: str, x: Any, out: Any) -> Calls | None:
+        import numexpr  # type: ignore[import-untyped, unused-ignore]
 
-    if x.dtype.name not in ("float32", "float64"):
-        return None
-    names, text = {"x": x}, NAIVE[op]
-    return Calls(
-        lambda: numexpr.evaluate(text, local_dict=names),
-        lambda: numexpr.evaluate(text, local_dict=names, out=out),
-        before=lambda: numexpr.set_num_threads(1),
-    )
+        if x.dtype.name not in ("float32", "float64"):
+            return None
+        names, text = {"x": x}, NAIVE[op]
+        return Calls(
+            lambda: numexpr.evaluate(text, local_dict=names),
+            lambda: numexpr.evaluate(text, local_dict=names, out=out),
+            before=lambda: numexpr.set_num_threads(threads or available_cpus()),
+        )
+
+    return make
 
 
 def _import_jax() -> Any:
@@ -226,7 +229,11 @@ def jax_calls(op: str, x: Any, out: Any) -> Calls:
     return Calls(lambda: compiled(a).block_until_ready())
 
 
-def onnxruntime_calls(op: str, x: Any, out: Any) -> Calls | None:
+def onnxruntime_calls(threads: int) -> Callable[[str, Any, Any], Calls | None]:
+    return lambda op, x, out: _onnxruntime_calls(op, x, out, threads or available_cpus())
+
+
+def _onnxruntime_calls(op: str, x: Any, out: Any, threads: int) -> Calls | None:
     import onnxruntime  # type: ignore[import-untyped, unused-ignore]
     from onnx import TensorProto, helper
 
@@ -238,7 +245,7 @@ def onnxruntime_calls(op: str, x: Any, out: Any) -> Calls | None:
     graph = helper.make_graph([helper.make_node(node, ["x"], ["y"])], op, ends[:1], ends[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

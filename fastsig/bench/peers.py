@@ -91,9 +91,11 @@ PEERS: tuple[Peer, ...] = (
     Peer("torch, 1 thread", "torch", torch_calls(1), to_numpy=from_torch),
     Peer("torch", "torch", torch_calls(0), threads=0, to_numpy=from_torch),
     Peer("numba vectorize", "numba", numba_calls),
-    Peer("numexpr", "numexpr", numexpr_calls),
+    Peer("numexpr", "numexpr", numexpr_calls(1)),
+    Peer("numexpr, all threads", "numexpr", numexpr_calls(0), threads=0),
     Peer("jax", "jax", jax_calls),
-    Peer("onnxruntime", "onnxruntime", onnxruntime_calls),
+    Peer("onnxruntime", "onnxruntime", onnxruntime_calls(1)),
+    Peer("onnxruntime, all threads", "onnxruntime", onnxruntime_calls(0), threads=0),
 )
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fastsig.backends.threads import available_cpus
+from fastsig.backends.limits import available_cpus
+from fastsig.thresholds import cpu_name
 
 from .measure import Row
 
@@ -41,16 +42,6 @@ def machine() -> dict[str, Any]:
         "versions": versions,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
-
-
-def cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _isa() -> str:

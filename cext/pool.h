@@ -1,0 +1,16 @@
+/* One job at a time, shared among threads of our own. */
+#ifndef FASTSIG_POOL_H
+#define FASTSIG_POOL_H
+#include <stddef.h>
+
+enum { POOL_MOST = 256 };
+
+/* elements start to stop; seat: which of the job's threads this is, from 0 */
+typedef void (*fastsig_work)(void *context, int seat, size_t start, size_t stop);
+
+/* Calls work for all of [0, size) in pieces of `grain` elements, on at most so many threads, of which the caller is one.
+ *
+ * It never waits for a thread that has not come: what nobody else has begun the caller does. Where another job has the pool, the
+ * caller does it all: threads that call at once do not multiply. */
+void fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t grain, int threads);
+#endif
