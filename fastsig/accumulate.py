@@ -61,6 +61,8 @@ class BCEAccumulator:
             As in `bce_with_logits`; what was accumulated before is kept as it was.
         """
         ops = passes.operands("BCEAccumulator.update", "logits", logits, targets, weight, pos_weight, mask)
+        if passes.on_gpu(ops, backend) is not None:
+            raise RuntimeError("BCEAccumulator.update: the state is the host's; give copies of the arrays in host memory")
         numbers = smoothing(ops, label_smoothing)
         looks = ops.looks(plans.LOGITS, check)
         total = passes.run(ops, plans.LOGITS, numbers, passes.NOTHING, looks=looks, summed=True, backend=backend, threads=threads)

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+_DLPACK_CUDA = (2, 13)
+"""kDLCUDA and kDLCUDAManaged of DLPack's device types."""
+
 
 def library_of(x: Any) -> str:
     """The name of the package that the object's type comes from, such as "numpy", "torch" or "cupy"."""
@@ -19,6 +22,8 @@ def device_of(x: Any) -> str:
     library = library_of(x)
     if library == "torch":
         return str(getattr(x, "device", "cpu"))
+    if library == "cupy":
+        return f"cuda:{x.device.id}"
     if library in ("jaxlib", "jax"):
         devices = getattr(x, "devices", None)
         platforms = {getattr(d, "platform", "cpu") for d in devices()} if callable(devices) else {"cpu"}
@@ -26,6 +31,10 @@ def device_of(x: Any) -> str:
     if hasattr(x, "__cuda_array_interface__"):
         device = getattr(getattr(x, "device", None), "id", None)
         return "cuda" if device is None else f"cuda:{device}"
+    exported = getattr(x, "__dlpack_device__", None)
+    if exported is not None and not hasattr(x, "__array__"):
+        kind, index = exported()
+        return f"cuda:{index}" if kind in _DLPACK_CUDA else "cpu"
     return "cpu"
 
 
@@ -45,7 +54,12 @@ def common_device(**operands: Any) -> str:
         Some are on one device and some on another; the message says which is where.
     """
     where = {name: device_of(x) for name, x in operands.items() if x is not None and not isinstance(x, (bool, int, float, np.generic))}
-    if len(set(where.values())) > 1:
+    if len(set(where.values())) > 1 and not _may_be_one(set(where.values())):
         places = ", ".join(f"{name} is on {device}" for name, device in where.items())
         raise ValueError(f"all arrays of a call must be on one device, but {places}")
-    return next(iter(where.values()), "cpu")
+    return max(where.values(), key=len, default="cpu")
+
+
+def _may_be_one(devices: set[str]) -> bool:
+    """A bare "cuda" is some device of that kind: the array's interface does not say which."""
+    return devices <= {"cuda", max(devices, key=len)} and all(device.startswith("cuda") for device in devices)

@@ -17,7 +17,8 @@ import numpy as np
 
 import fastsig
 
-from . import arrays, refusals
+from . import arrays, gpu, refusals
+from .backends import cuda_status
 from .backends import threads as sharing
 from .backends.limits import thread_limit
 from .ops import OPS
@@ -75,11 +76,7 @@ def _numba_status() -> str:
     return "available" if found else "numba is not installed (pip install numba)"
 
 
-def _cuda_status() -> str:
-    return "this version of fastsig has no CUDA kernels"
-
-
-_STATUS: dict[str, Callable[[], str]] = {"c": _c_status, "numba": _numba_status, "cuda": _cuda_status}
+_STATUS: dict[str, Callable[[], str]] = {"c": _c_status, "numba": _numba_status, "cuda": cuda_status.status}
 
 
 def backends() -> dict[str, str]:
@@ -192,6 +189,10 @@ def elementwise(
     name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
 ) -> Any:
     """One call of a unary operation."""
+    if getattr(x, "is_cuda", False) and where is True and dtype is None and order == "K" and backend is _FROM_ENVIRONMENT is None:
+        result = gpu.quick(name, x, out)
+        if result is not NotImplemented:
+            return result
     _notice_bfloat16(x)
     if type(x) is np.ndarray and x.nbytes >= LEAST_BYTES and where is True and dtype is None and (casting, order, subok) == _PLAIN:
         result = _on_threads(name, x, out, backend, threads)
@@ -201,9 +202,9 @@ def elementwise(
     options = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
     chosen = named(backend)
     thread_limit(threads if threads is not None else 1)
-    device = arrays.common_device(x=x, out=out, where=where)
+    device = arrays.common_device(x=x, out=out[0] if isinstance(out, tuple) and out else out, where=where)
     if device != "cpu" or chosen == "cuda":
-        raise RuntimeError(refusals.no_device(name, x, device, backends()["cuda"]))
+        return gpu.elementwise(name, x, device, chosen, out, where, dtype, casting, order)
     ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
     try:
         return ufunc(x, **options) if out is None else ufunc(x, out=out, **options)

@@ -85,6 +85,6 @@ def rounded(numerator: int, denominator: int, dtype: np.dtype[Any]) -> Any:
     q = _to_odd(numerator, denominator)
     if dtype.name == "bfloat16" and q and math.isfinite(q):
         step = max(math.frexp(q)[1] - 8, -133)
-        q = math.ldexp(round(math.ldexp(q, -step)), step)
+        q = math.copysign(math.ldexp(round(math.ldexp(q, -step)), step), q)
     with np.errstate(all="ignore"):
         return dtype.type(np.float64(q))

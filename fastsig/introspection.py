@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import arrays, dispatch
+from . import arrays, dispatch, gpu
 from .backends import threads as sharing
 from .backends.limits import in_worker, thread_limit
 from .ops import BY_NAME, OPS
@@ -45,9 +45,11 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
         raise ValueError("explain() needs the array, or the arrays, of the call")
     chosen = dispatch.named(backend)
     device = arrays.common_device(**{f"operand {i}": x for i, x in enumerate(operands)})
-    first = operands[0] if device != "cpu" else np.asanyarray(operands[0])
+    if device != "cpu" or chosen == "cuda":
+        return gpu.explained(op, operands, device, chosen)
+    first = np.asanyarray(operands[0])
     known = dispatch.thresholds()
-    least = known.least(op, first.dtype.name) if device == "cpu" else None
+    least = known.least(op, first.dtype.name)
     alone, limit = _most_threads(op, operands[0], device, threads)
     how = dispatch.choose(device, first.size, first.dtype, {chosen} if chosen else dispatch.available(), limit, least)
     served, why = how.backend, f"it was named; {how.why.rpartition('; ')[2]}" if chosen else how.why

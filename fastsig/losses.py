@@ -236,6 +236,9 @@ def bce_with_logits_grad_hess(
     ops = passes.operands("bce_with_logits_grad_hess", "logits", logits, targets, weight, pos_weight, mask)
     numbers = smoothing(ops, label_smoothing)
     full_logits(ops)
+    gpu = passes.on_gpu(ops, backend)
+    if gpu is not None:
+        return gpu.grad_hess(ops, numbers, check, grad_out, hess_out)  # type: ignore[no-any-return]
     grad = passes.output(ops, "grad_out", grad_out)
     hess = passes.output(ops, "hess_out", hess_out, (grad_out,))
     looks = looks_of(ops, LOGITS, check, (grad_out, hess_out), backend, threads)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import arrays, dispatch, plans
+from . import arrays, dispatch, gpu, plans
 from .backends import threads as sharing
 from .backends.limits import thread_limit
 from .exact import Total
@@ -66,12 +66,12 @@ def _readable(function: str, argument: str, value: Any) -> Array:
     return plans.readable(array)
 
 
-def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_weight: Any, mask: Any) -> Operands:
-    """The call's arrays, converted only where no kernel can read them in place."""
+def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_weight: Any, mask: Any) -> Any:
+    """The call's arrays, converted only where no kernel can read them in place; those of a GPU as its backend describes them."""
     given = {first: x, "targets": targets, "weight": weight, "pos_weight": pos_weight, "mask": mask}
     device = arrays.common_device(**given)
     if device != "cpu":
-        raise RuntimeError(f"{function}: the arrays are on {device}, and losses are computed on the host; copy them there first")
+        return gpu.losses(function, x, device, None).operands(function, first, tuple(given.values()))
     xs = _readable(function, first, x)
     if xs.dtype.kind in "bui":
         xs = xs.astype(np.exp(np.zeros((), xs.dtype)).dtype)
@@ -102,6 +102,13 @@ def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_w
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
+
+
+def on_gpu(ops: Any, backend: str | None) -> Any:
+    """The backend's losses for arrays of a GPU, None for arrays of the host."""
+    if isinstance(ops, Operands):
+        return None
+    return gpu.losses(ops.name, ops.first.given, f"cuda:{ops.device}", dispatch.named(backend))
 
 
 class Output(NamedTuple):

@@ -115,6 +115,9 @@ def value(
     ops: passes.Operands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any, backend: str | None, threads: int | None
 ) -> Any:
     _reduction(ops, reduction)
+    gpu = passes.on_gpu(ops, backend)
+    if gpu is not None:
+        return gpu.value(ops, formula, numbers, reduction, check, out)
     if reduction == "none":
         loss = passes.output(ops, "out", out)
         looks = looks_of(ops, formula, check, (out,), backend, threads)
@@ -145,6 +148,9 @@ def value_and_grad(
 ) -> tuple[Any, Any]:  # fmt: skip
     _reduction(ops, reduction)
     full_logits(ops)
+    gpu = passes.on_gpu(ops, backend)
+    if gpu is not None:
+        return gpu.value_and_grad(ops, formula, numbers, reduction, check, out, grad_out)  # type: ignore[no-any-return]
     summed = reduction != "none"
     if summed and out is not None:
         passes.scalar_output(ops, out)

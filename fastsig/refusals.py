@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,10 +61,15 @@ def explain(name: str, x: Any, out: Any, error: Exception) -> Exception:
     return error
 
 
-def no_device(name: str, x: Any, device: str, status: str) -> str:
+def check_device(name: str, x: Any, device: str, backend: str | None, status: Callable[[], str]) -> None:
+    """RuntimeError unless the CUDA backend is there, x is on an NVIDIA GPU, and nobody named a host backend; status says the first."""
     if device == "cpu":
-        return f"{name}: backend='cuda' computes on arrays of an NVIDIA GPU, and x ({describe(x)}) is in host memory"
-    return (
-        f"{name}: x ({describe(x)}) is on {device}, and {status}; "
-        "compute on the host instead: torch tensors with x.cpu(), CuPy arrays with x.get()"
-    )
+        raise RuntimeError(f"{name}: backend='cuda' computes on arrays of an NVIDIA GPU, and x ({describe(x)}) is in host memory")
+    on_host = "compute on the host instead: torch tensors with x.cpu(), CuPy arrays with x.get()"
+    where = f"{name}: x ({describe(x)}) is on {device}"
+    if not device.startswith("cuda"):
+        raise RuntimeError(f"{where}, and no backend computes there; {on_host}")
+    if backend not in (None, "cuda"):
+        raise RuntimeError(f"{where}, and backend={backend!r} computes in host memory; leave backend= out, or {on_host}")
+    if status() != "available":
+        raise RuntimeError(f"{where}, and {status()}; {on_host}")

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,3 +72,11 @@ def default_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fs.set_num_threads(None)
     yield
     fs.set_num_threads(None)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The GPU of ``fake_gpu``."""
+    import fake_gpu
+
+    return fake_gpu.installed(monkeypatch)

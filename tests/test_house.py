@@ -145,8 +145,9 @@ def test_no_file_is_two_rooms(path: Path) -> None:
 
 FLOOR = {
     **dict.fromkeys(("ops", "formulas", "arrays"), 0),
-    **dict.fromkeys(("refusals", "plans", "thresholds"), 1),
+    **dict.fromkeys(("refusals", "plans", "thresholds", "device_arrays"), 1),
     **dict.fromkeys(("backends", "exact"), 2),
+    "gpu": 2.5,
     "dispatch": 3,
     "passes": 4,
     "reductions": 5,
@@ -205,7 +206,11 @@ def test_the_package_is_no_way_up(path: Path) -> None:
     assert all(name.startswith("__") for name in used), f"{name_of(path)} uses fastsig.{used}"
 
 
-BACKENDS = {"c": {"c"}, "numba": {"numba_blocks", "numba_cache", "numba_cpu", "numba_gather", "numba_reduce", "lowering", "memory"}}
+BACKENDS = {
+    "c": {"c"},
+    "numba": {"numba_blocks", "numba_cache", "numba_cpu", "numba_gather", "numba_reduce", "lowering", "memory"},
+    "cuda": {"numba_cuda", *(path.stem for path in (PACKAGE / "backends").glob("cuda_*.py"))},
+}
 
 
 def test_backends_do_not_know_each_other() -> None:
@@ -218,13 +223,14 @@ def test_backends_do_not_know_each_other() -> None:
 
 
 ROOM_OF_LIBRARY = {
-    "numba": r"backends/(numba_blocks|numba_cache|numba_cpu|numba_cuda|numba_gather|numba_reduce|lowering|memory)\.py|interop/numba\.py",
-    "llvmlite": r"backends/(lowering|memory)\.py",
+    "numba": r"backends/(numba_\w+|cuda_element\w+|cuda_losses|cuda_totals|cuda_sums|lowering|memory)\.py|interop/numba\.py",
+    "llvmlite": r"backends/(lowering|memory|cuda_element\w+|cuda_losses|cuda_totals|cuda_sums|cuda_formulas)\.py",
     "torch": r"interop/torch\.py|gradflow/.*",
     "cupy": r"interop/cupy\.py|backends/numba_cuda\.py",
     "dask": r"interop/dask\.py",
     "fastsig._c": r"backends/c\.py",
     "numba.cuda": r"backends/numba_cuda\.py",
+    "cuda": r"backends/(numba_cuda|cuda_launch)\.py",
 }
 
 

@@ -1,4 +1,4 @@
-"""What each primitive of ``fastsig.formulas.prims`` becomes in LLVM, for the CPU and for CUDA from one source.
+"""What each primitive of ``fastsig.formulas.prims`` becomes in LLVM, for the CPU; ``cuda_formulas`` has those for CUDA.
 
 Importing this registers the primitives and every formula with Numba, so that compiled code may call them.
 """
@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload, register_jitable
 
@@ -23,10 +22,6 @@ def _real_among(arguments: tuple[Any, ...]) -> Any:
     """The float type of these arguments; Python numbers beside it take that type, so it is the narrowest."""
     reals = [a for a in arguments if isinstance(a, types.Float)]
     return min(reals, key=lambda real: real.bitwidth) if reals else None
-
-
-def _is_cuda(context: Any) -> bool:
-    return "cuda" in type(context).__module__
 
 
 def _on_reals(name: str, emit: Callable[..., Any]) -> Any:
@@ -50,34 +45,15 @@ def _on_reals(name: str, emit: Callable[..., Any]) -> Any:
     return intrinsic(lambda typingctx, a, b, c: typed(a, b, c))
 
 
-def _rounded(cpu: str, nvvm: str) -> Callable[..., Any]:
-    """Round-to-nearest arithmetic: CUDA contracts a plain mul and add into an fma, and the nvvm form does not."""
-
-    def emit(context: Any, builder: Any, a: Any, b: Any) -> Any:
-        if not _is_cuda(context):
-            return getattr(builder, cpu)(a, b)
-        suffix = "f" if isinstance(a.type, ir.FloatType) else "d"
-        kind = ir.FunctionType(a.type, [a.type, a.type])
-        return builder.call(builder.module.declare_intrinsic(f"llvm.nvvm.{nvvm}.rn.{suffix}", (), kind), [a, b])
-
-    return emit
-
-
-def _emit_sub(context: Any, builder: Any, a: Any, b: Any) -> Any:
-    if _is_cuda(context):
-        return _rounded("", "add")(context, builder, a, builder.fneg(b))
-    return builder.fsub(a, b)
-
-
 def _emit_absolute(context: Any, builder: Any, a: Any) -> Any:
     return builder.call(builder.module.declare_intrinsic("llvm.fabs", [a.type]), [a])
 
 
 _fma = _on_reals("fma", lambda context, builder, a, b, c: builder.fma(a, b, c))
-_add = _on_reals("add", _rounded("fadd", "add"))
-_sub = _on_reals("sub", _emit_sub)
-_mul = _on_reals("mul", _rounded("fmul", "mul"))
-_div = _on_reals("div", _rounded("fdiv", "div"))
+_add = _on_reals("add", lambda context, builder, a, b: builder.fadd(a, b))
+_sub = _on_reals("sub", lambda context, builder, a, b: builder.fsub(a, b))
+_mul = _on_reals("mul", lambda context, builder, a, b: builder.fmul(a, b))
+_div = _on_reals("div", lambda context, builder, a, b: builder.fdiv(a, b))
 _neg = _on_reals("neg", lambda context, builder, a: builder.fneg(a))
 _absolute = _on_reals("absolute", _emit_absolute)
 

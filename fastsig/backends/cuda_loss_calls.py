@@ -1,0 +1,253 @@
+"""One call of a loss on arrays of a GPU: outputs in the caller's library, kernels on the caller's stream, nothing waited for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastsig import device_arrays as da
+from fastsig.arrays import describe
+from fastsig.device_arrays import DeviceArray
+from fastsig.plans import BLOCK, INPUTS, LOGITS, SUM_WORDS, Numbers, reciprocal
+
+from . import cuda_calls as calls
+from . import cuda_launch, cuda_losses, cuda_sums, cuda_totals
+from .cuda_elementwise import DIMENSIONS
+
+
+class Operands(NamedTuple):
+    """The call's arrays, which broadcast to ``shape``; ``dtype`` is the logits' and the results'."""
+
+    name: str
+    inputs: tuple[DeviceArray | None, ...]
+    """In the order of ``plans.INPUTS``."""
+    shape: tuple[int, ...]
+    size: int
+    dtype: str
+    device: int
+    stream: int
+
+    @property
+    def code(self) -> int:
+        """The dtype's number in ``plans``."""
+        return calls.REALS.index(self.dtype)
+
+    @property
+    def first(self) -> DeviceArray:
+        assert self.inputs[0] is not None
+        return self.inputs[0]
+
+    @property
+    def mask(self) -> DeviceArray | None:
+        return self.inputs[4]
+
+    @property
+    def weight(self) -> DeviceArray | None:
+        return self.inputs[2]
+
+
+def operands(function: str, first: str, given: Sequence[Any]) -> Operands:
+    """The arrays of a loss, checked as those of the host are."""
+    names = (first, "targets", "weight", "pos_weight", "mask")
+    arrays: dict[str, DeviceArray] = {}
+    for argument, value in zip(names, given, strict=True):
+        if value is None:
+            continue
+        if not hasattr(value, "dtype") or isinstance(value, np.generic):
+            raise TypeError(f"{function}: {argument} is {describe(value)}; give an array on the device of {first}")
+        arrays[argument] = da.read(value)
+    dtype = calls.loop_type(function, [arrays[first]], None, "same_kind")
+    calls.loop_type(function, list(arrays.values()), "float64", "same_kind")  # that each has a type which kernels read
+    if "mask" in arrays and arrays["mask"].dtype != "b1":
+        raise TypeError(f"{function}: mask has dtype {arrays['mask'].dtype}; give booleans, such as mask.astype(bool) or mask != 0")
+    x, t = arrays[first], arrays["targets"]
+    try:
+        shape = np.broadcast_shapes(x.shape, t.shape)
+    except ValueError:
+        raise ValueError(
+            f"{function}: {first} of shape {x.shape} and targets of shape {t.shape} do not broadcast; give them one shape"
+        ) from None
+    for argument in ("weight", "pos_weight", "mask"):
+        if argument in arrays and not _broadcasts(arrays[argument].shape, shape):
+            raise ValueError(f"{function}: {argument} of shape {arrays[argument].shape} does not broadcast to the elements' shape {shape}")
+    device = calls.one_device(function, arrays)
+    stream = x.library.stream(x, device)
+    size = int(np.prod(shape, dtype=np.int64))
+    return Operands(function, tuple(arrays.get(name) for name in names), shape, size, dtype, device, stream)
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
+
+
+def output(ops: Operands, argument: str, out: Any, others: Sequence[DeviceArray] = ()) -> DeviceArray:
+    """A new array, or the caller's, checked; others are the call's outputs that it must not overlap."""
+    if out is None:
+        return da.read(ops.first.library.empty(ops.first, ops.shape, ops.dtype, "C", ops.device))
+    target = _given(ops, argument, out, ops.shape)
+    if target.dtype != ops.dtype:
+        raise TypeError(f"{ops.name}: {argument} has dtype {target.dtype}; the result has dtype {da.NAMES[ops.dtype]}, that of the logits")
+    if any(step == 0 and length > 1 for step, length in zip(target.strides, target.shape, strict=True)):
+        raise ValueError(f"{ops.name}: {argument} is a broadcast view, whose elements share memory; give a full array")
+    for other in others:
+        if calls.corrupts(target, other) or target.address == other.address:
+            raise ValueError(f"{ops.name}: {argument} shares memory with another output; give each result an array of its own")
+    for name, array in zip(INPUTS, ops.inputs, strict=True):
+        if array is not None and calls.corrupts(target, array):
+            raise ValueError(f"{ops.name}: {argument} overlaps {name} but is not the same elements; give an array of its own")
+    return target
+
+
+def _given(ops: Operands, argument: str, out: Any, shape: tuple[int, ...]) -> DeviceArray:
+    target = da.read(out)
+    if not target.writable:
+        raise ValueError(f"{ops.name}: {argument} is read-only; give a writable array")
+    if target.shape != shape:
+        raise ValueError(f"{ops.name}: {argument} has shape {target.shape}; the result has shape {shape}")
+    calls.one_device(ops.name, {"logits": ops.first, argument: target})
+    return target
+
+
+def _scalar(ops: Operands, out: Any) -> DeviceArray:
+    """The array of a reduced loss: of no dimensions, and of any float type, to which the exact sum is then rounded once."""
+    if out is None:
+        return da.read(ops.first.library.empty(ops.first, (), ops.dtype, "C", ops.device))
+    target = _given(ops, "out", out, ())
+    if target.dtype not in calls.REALS:
+        raise TypeError(f"{ops.name}: out has dtype {target.dtype}; give an array of float16, bfloat16, float32 or float64")
+    return target
+
+
+class Work(NamedTuple):
+    """Words on the device that a reduction needs, and the array that holds them."""
+
+    array: DeviceArray
+    total: int
+    """The accumulators' address."""
+    counted: int
+    """That of the number of true elements of the mask; 0 where there is none."""
+
+
+def _work(ops: Operands) -> Work:
+    """Zeroed on the call's stream, in memory of the caller's library, which is free again when the stream has passed."""
+    words = cuda_sums.COPIES * SUM_WORDS
+    array = da.read(ops.first.library.empty(ops.first, (words + 1,), "i8", "C", ops.device))
+    cuda_launch.clear(array.address, 8 * (words + 1), ops.device, ops.stream)
+    return Work(array, array.address, array.address + 8 * words)
+
+
+def run(
+    ops: Operands, formula: int, numbers: Numbers, outputs: dict[str, DeviceArray], work: Work | None, *, check: bool, scale: str
+) -> None:
+    """One pass; the losses are added to the work's total where there is one."""
+    present = [(name, array) for name, array in zip(INPUTS, ops.inputs, strict=True) if array is not None]
+    arrays = [array for _, array in present] + list(outputs.values())
+    layout = calls.joined(ops.shape, [calls.broadcast(array, ops.shape) for array in arrays], in_order=True)
+    if len(layout.shape) > DIMENSIONS[-1]:
+        raise ValueError(f"{ops.name}: the operands have more than {DIMENSIONS[-1]} axes that no stride joins; pass contiguous copies")
+    sources = tuple(array.dtype for _, array in present)
+    size, total = da.SIZES[ops.dtype], 0 if work is None else work.total
+    contiguous = all(step == (size,) for step in layout.steps) and all(array.dtype == ops.dtype for array in arrays)
+    rank = next(d for d in DIMENSIONS if d >= len(layout.shape))
+    variant = cuda_losses.Variant(
+        formula=formula, sources=sources, extras=tuple(name for name, _ in present[2:]), smooth=numbers.floor != 0, outputs=tuple(outputs),
+        out=ops.dtype, summed=work is not None, scale=scale, check=check,
+        wide=contiguous and not any(array.address % 16 for array in arrays), dimensions=rank, narrow=ops.size < 1 << 31,
+    )  # fmt: skip
+    loaded = cuda_launch.kernel(("loss", variant), lambda: cuda_losses.loss(variant), ops.device)
+    padding = rank - len(layout.shape)
+    steps = [(0,) * padding + step for step in layout.steps]
+    values = [float(getattr(numbers, name)) for name in cuda_losses.NUMBERS]
+    counted, times = (0, 1) if work is None else (work.counted, _times(ops))
+    arguments = (
+        *(array.address for array in arrays), *values, int(numbers.gamma) if numbers.whole else -1, counted, times, total, ops.size,
+        *(1,) * padding, *layout.shape, *(s for step in steps for s in step),
+    )  # fmt: skip
+    cuda_launch.start(loaded, ops.device, ops.stream, -(-ops.size // BLOCK) * cuda_sums.WARP, arguments)
+
+
+def _times(ops: Operands) -> int:
+    """How often each element of the mask stands for one of the loss."""
+    return 1 if ops.mask is None or not ops.mask.size else ops.size // ops.mask.size
+
+
+def _count(ops: Operands, work: Work) -> None:
+    """How many elements of the mask are true, into the work."""
+    if ops.mask is None:
+        return
+    layout = calls.joined(ops.mask.shape, [ops.mask.strides])
+    for part, moved in calls.parts(layout, [ops.mask.address]):
+        n = int(np.prod(part.shape, dtype=np.int64))
+        rank = next(d for d in DIMENSIONS if d >= len(part.shape))
+        loaded = cuda_launch.kernel(("count", rank), lambda rank=rank: cuda_totals.count(rank), ops.device)  # type: ignore[misc]
+        padding = rank - len(part.shape)
+        arguments = (*moved, work.counted, n, *(1,) * padding, *part.shape, *(0,) * padding, *part.steps[0])
+        cuda_launch.start(loaded, ops.device, ops.stream, min(n, cuda_totals.COUNTING_THREADS), arguments)
+
+
+def _finish(ops: Operands, work: Work, reduction: str, out: DeviceArray) -> None:
+    known = 1 if reduction == "sum" else ops.size if ops.mask is None else 0
+    loaded = cuda_launch.kernel(("finish", out.dtype), lambda: cuda_totals.finish(out.dtype), ops.device)
+    cuda_launch.start(loaded, ops.device, ops.stream, cuda_sums.WARP, (work.total, work.counted, _times(ops), known, out.address))
+
+
+def _refuse(ops: Operands, reduction: str) -> None:
+    if reduction == "weighted_mean" and ops.weight is not None:
+        raise ValueError(
+            f"{ops.name}: reduction='weighted_mean' with weights is not computed on a GPU; give reduction='sum' and divide by weight.sum()"
+        )
+    if reduction in ("mean", "weighted_mean") and ops.size == 0:
+        warnings.warn(f"{reduction} loss over no elements is NaN", RuntimeWarning, stacklevel=5)
+
+
+def value(ops: Operands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any) -> Any:
+    if reduction == "none":
+        loss = output(ops, "out", out)
+        if ops.size:
+            run(ops, formula, numbers, {"loss": loss}, None, check=check, scale="")
+        return loss.given
+    _refuse(ops, reduction)
+    target = _scalar(ops, out)
+    work = _work(ops)
+    if reduction != "sum":
+        _count(ops, work)
+    if ops.size:
+        run(ops, formula, numbers, {}, work, check=check, scale="")
+    _finish(ops, work, reduction, target)
+    return target.given
+
+
+def value_and_grad(ops: Operands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any, grad_out: Any) -> tuple[Any, Any]:
+    if reduction == "none":
+        loss = output(ops, "out", out)
+        grad = output(ops, "grad_out", grad_out, (loss,))
+        if ops.size:
+            run(ops, formula, numbers, {"loss": loss, "grad": grad}, None, check=check, scale="")
+        return loss.given, grad.given
+    _refuse(ops, reduction)
+    target, grad = _scalar(ops, out), output(ops, "grad_out", grad_out)
+    work = _work(ops)
+    scale = ""
+    if reduction != "sum":
+        _count(ops, work)
+        scale = "count" if ops.mask is not None else "number"
+        head, rest = reciprocal(Fraction(max(ops.size, 1)), ops.dtype == "f64")
+        numbers = numbers._replace(scale=head, scale_lo=rest)
+        if numbers.scale == 1:
+            scale = "count" if ops.mask is not None else ""
+    if ops.size:
+        run(ops, formula, numbers, {"grad": grad}, work, check=check, scale=scale)
+    _finish(ops, work, reduction, target)
+    return target.given, grad.given
+
+
+def grad_hess(ops: Operands, numbers: Numbers, check: bool, grad_out: Any, hess_out: Any) -> tuple[Any, Any]:
+    grad = output(ops, "grad_out", grad_out)
+    hess = output(ops, "hess_out", hess_out, (grad,))
+    if ops.size:
+        run(ops, LOGITS, numbers, {"grad": grad, "hess": hess}, None, check=check, scale="")
+    return grad.given, hess.given

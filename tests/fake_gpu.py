@@ -1,0 +1,223 @@
+"""A GPU that is not there: host memory plays the device's, array classes like those of CuPy and torch stand on it, and a launch runs
+the kernel's PTX on the CPU. Everything between the caller's array and the driver is the real thing."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_here import run, storage
+
+from fastsig import device_arrays as da
+
+GPU = (9, 0)
+
+
+class Gpu:
+    """What the launches were: kernel names, streams, devices."""
+
+    def __init__(self) -> None:
+        self.launches: list[SimpleNamespace] = []
+        self.current = 0
+        self.on: dict[int, int] = {}
+        """Device by address, for arrays whose interface does not say it."""
+
+    @property
+    def kernels(self) -> list[str]:
+        return [launch.kernel.removeprefix("fastsig_") for launch in self.launches]
+
+
+def _module(monkeypatch: pytest.MonkeyPatch, name: str, **members: Any) -> ModuleType:
+    module = ModuleType(name)
+    module.__dict__.update(members)
+    monkeypatch.setitem(sys.modules, name, module)
+    return module
+
+
+class CuPyArray:
+    """As CuPy's: strides in bytes, ``data.ptr``, ``device.id``."""
+
+    def __init__(self, host: np.ndarray[Any, Any], device: int = 0) -> None:
+        self.host = host
+        self.device = SimpleNamespace(id=device)
+
+    @property
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self.host.ctypes.data)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        raise AssertionError("a slow conversion was made of an array whose library is known")
+
+    shape = property(lambda self: self.host.shape)
+    strides = property(lambda self: self.host.strides)
+    dtype = property(lambda self: self.host.dtype)
+    ndim = property(lambda self: self.host.ndim)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("implicit conversion to a NumPy array is not allowed")
+
+
+CuPyArray.__module__ = "cupy"
+CuPyArray.__qualname__ = CuPyArray.__name__ = "ndarray"
+
+
+class TorchType:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+
+TorchType.__module__ = "torch"
+TORCH_TYPES = {name: TorchType(name) for name in da.TYPES}
+
+
+class TorchDevice:
+    def __init__(self, index: int | None) -> None:
+        self.type, self.index = "cuda", index
+
+    def __str__(self) -> str:
+        return "cuda" if self.index is None else f"cuda:{self.index}"
+
+
+class Tensor:
+    """As torch's: strides in elements, ``data_ptr()``, a dtype of its own."""
+
+    layout = "torch.strided"
+    is_cuda = True
+
+    def __init__(self, host: np.ndarray[Any, Any], device: int = 0, requires_grad: bool = False) -> None:
+        self.host = host
+        self.device = TorchDevice(device)
+        self.requires_grad = requires_grad
+        self.dtype = TORCH_TYPES[host.dtype.name]
+
+    shape = property(lambda self: self.host.shape)
+
+    def element_size(self) -> int:
+        return int(self.host.itemsize)
+
+    def stride(self) -> tuple[int, ...]:
+        return tuple(step // self.host.itemsize for step in self.host.strides)
+
+    def data_ptr(self) -> int:
+        return int(self.host.ctypes.data)
+
+    def is_contiguous(self) -> bool:
+        return bool(self.host.flags.c_contiguous)
+
+    def numel(self) -> int:
+        return int(self.host.size)
+
+    def permute(self, *axes: int) -> Tensor:
+        return Tensor(self.host.transpose(axes), self.device.index or 0)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+Tensor.__module__ = "torch"
+
+
+class InterfaceArray:
+    """A ``__cuda_array_interface__`` and nothing else, not even a device."""
+
+    def __init__(self, host: np.ndarray[Any, Any], stream: int | None = None, read_only: bool = False, mask: Any = None) -> None:
+        self.host = host
+        strides = None if host.flags.c_contiguous else host.strides
+        self.__cuda_array_interface__ = {
+            "shape": host.shape, "typestr": host.dtype.str, "data": (host.ctypes.data, read_only), "strides": strides, "version": 3,
+            "stream": stream, "mask": mask,
+        }  # fmt: skip
+
+
+class DLPackArray:
+    """DLPack and nothing else."""
+
+    def __init__(self, host: np.ndarray[Any, Any], device: tuple[int, int] = (2, 0)) -> None:
+        self.host = host
+        self._device = device
+
+    def __dlpack__(self, **_: Any) -> Any:
+        raise AssertionError("only the backend's reader of capsules may ask for one")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._device
+
+
+class _CudaDevice:
+    def __init__(self, gpu: Gpu, index: int) -> None:
+        self.gpu, self.index = gpu, index
+
+    def __enter__(self) -> None:
+        self.before, self.gpu.current = self.gpu.current, self.index
+
+    def __exit__(self, *_: Any) -> None:
+        self.gpu.current = self.before
+
+
+def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    """Two devices; CuPy works on stream 7 of the first and 8 of the second, torch on 17 and 18."""
+    from fastsig import dispatch
+    from fastsig.backends import cuda_launch, cuda_status
+
+    gpu = Gpu()
+    from fastsig.backends import cuda_quick
+
+    monkeypatch.setattr(cuda_quick, "_ready", {})
+    monkeypatch.setattr(cuda_status, "status", lambda: "available")
+    monkeypatch.setitem(dispatch._STATUS, "cuda", lambda: "available")
+    monkeypatch.setattr(cuda_launch, "capability", lambda device: GPU)
+    monkeypatch.setattr(cuda_launch, "kernel", lambda key, make, device: make())
+    monkeypatch.setattr(cuda_launch, "device_at", lambda address: gpu.on.get(address, 0))
+
+    def start(kernel: Any, device: int, stream: int, threads: int, arguments: tuple[int, ...]) -> None:
+        gpu.launches.append(SimpleNamespace(kernel=kernel.name, device=device, stream=stream, threads=threads))
+        words = [struct.unpack("q", struct.pack("d", a))[0] if isinstance(a, float) else a for a in arguments]
+        run(kernel, GPU, min(-(-threads // 256), 3), 256, *words)
+
+    monkeypatch.setattr(cuda_launch, "start", start)
+
+    def clear(address: int, count: int, device: int, stream: int) -> None:
+        ctypes.memset(address, 0, count)
+
+    monkeypatch.setattr(cuda_launch, "clear", clear)
+
+    def view(x: DLPackArray) -> Any:
+        return x.host.ctypes.data, x.host.shape, tuple(s // x.host.itemsize for s in x.host.strides), x.host.dtype, True
+
+    monkeypatch.setattr(da.DLPACK, "view", view)
+
+    def cupy_empty(shape: Any, dtype: Any, order: str = "C") -> CuPyArray:
+        return CuPyArray(np.full(shape, 77, dtype, order=order), gpu.current)
+
+    def cupy_empty_like(x: CuPyArray, dtype: Any, order: str = "K") -> CuPyArray:
+        return CuPyArray(np.full_like(x.host, 77, dtype, order=order), gpu.current)
+
+    cupy_cuda = SimpleNamespace(
+        Device=lambda index: _CudaDevice(gpu, index), get_current_stream=lambda: SimpleNamespace(ptr=7 + gpu.current)
+    )  # fmt: skip
+    _module(monkeypatch, "cupy", cuda=cupy_cuda, empty=cupy_empty, empty_like=cupy_empty_like)
+
+    def torch_empty(shape: Any, dtype: Any, device: TorchDevice) -> Tensor:
+        return Tensor(np.full(shape, 77, storage(da.TYPES[dtype.name])), device.index or 0)
+
+    def torch_empty_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+        kind = x.host.dtype if dtype is None else storage(da.TYPES[dtype.name])
+        return Tensor(np.full_like(x.host, 77, kind), x.device.index or 0)
+
+    torch_cuda = SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=17 + device))
+    _module(
+        monkeypatch, "torch", cuda=torch_cuda, empty=torch_empty, empty_like=torch_empty_like, _C=SimpleNamespace(),
+        is_grad_enabled=lambda: gpu_grad[0], Tensor=Tensor, strided=Tensor.layout, **TORCH_TYPES,
+    )  # fmt: skip
+    gpu_grad = [True]
+    gpu.grad = gpu_grad  # type: ignore[attr-defined]
+    return gpu

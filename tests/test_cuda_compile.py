@@ -1,0 +1,171 @@
+"""Every CUDA kernel is compiled for every architecture and audited, on a machine without a GPU."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_here import TOOLS, need_compiler
+
+from fastsig.ops import OPS
+
+pytestmark = need_compiler
+CAPABILITIES = [(7, 5), (8, 0), (9, 0), (10, 0), (12, 0)]
+EACH_CAPABILITY = pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda c: "sm_{}{}".format(*c))
+
+
+@EACH_CAPABILITY
+def test_every_kernel_assembles_without_spills_or_forbidden_instructions(capability: tuple[int, int]) -> None:
+    import cuda_report
+
+    found = cuda_report.measured(capability)
+    assert {kernel.name for kernel in found} == {kernel.name for kernel in cuda_report.named().values()}
+    assert not [kernel for kernel in found if kernel.spilled]
+    assert all(kernel.registers <= (64 if "flat" in kernel.name else 168) for kernel in found), max(found, key=lambda k: k.registers)
+
+
+def test_the_report_has_every_operation_and_architecture() -> None:
+    from ptx_audit import ARCHITECTURES
+
+    assert list(ARCHITECTURES) == CAPABILITIES
+    text = (TOOLS.parent / "docs" / "cuda-kernels.md").read_text()
+    import cuda_report
+
+    listed = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    assert listed == set(cuda_report.named()), "run tools/cuda_report.py"
+    assert all(f"{op.name}_{dtype}_flat" in listed for op in OPS for dtype in ("f16", "bf16", "f32", "f64"))
+
+
+def _compiled(function: Any, *types: Any) -> str:
+    from numba import cuda
+
+    return str(cuda.compile_ptx(function, types, cc=(9, 0))[0])
+
+
+def test_the_audit_catches_an_approximation_and_a_contraction() -> None:
+    """Kernels as one would write them: a math.exp, and a product that is stored beside a sum that it is part of."""
+    import math
+
+    from numba import cuda, types
+    from ptx_audit import forbidden
+
+    real = types.CPointer(types.float32)
+
+    def approximate(x, out):  # type: ignore[no-untyped-def]
+        out[0] = np.float32(1) / (np.float32(1) + math.exp(-x[0]))
+
+    def bare(x, out):  # type: ignore[no-untyped-def]
+        out[0] = x[0] * x[1]
+        out[1] = x[0] + x[2]
+
+    assert cuda is not None
+    assert any("ex2.approx" in found for found in forbidden(_compiled(approximate, real, real)))
+    assert set(forbidden(_compiled(bare, real, real))) == {"mul.f32", "add.f32"}
+
+
+@pytest.mark.parametrize(
+    ("instruction", "is_wrong"),
+    [
+        ("add.rn.f32", False), ("add.f32", True), ("mul.f64", True), ("sub.f16", True), ("sub.rn.f32.f16", False), ("div.rn.f64", False),
+        ("div.full.f32", True), ("div.approx.f32", True), ("fma.rn.ftz.f32", True), ("fma.rn.f32", False), ("mad.f32", True),
+        ("ex2.approx.ftz.f32", True), ("rcp.rn.f32", False), ("rcp.approx.f32", True), ("sqrt.f32", True), ("add.s64", False),
+        ("mul.lo.s32", False), ("cvt.rn.f16.f32", False), ("setp.gt.f32", False), ("cvt.ftz.f32.f16", True), ("fma.rn.bf16x2", False),
+        ("mul.bf16x2", True), ("max.f32", False), ("call.uni", True), ("tanh.approx.f32", True), ("add.rn.sat.f32", True),
+    ],
+)  # fmt: skip
+def test_what_the_audit_forbids(instruction: str, is_wrong: bool) -> None:
+    from ptx_audit import forbidden
+
+    for prefix in ("", "@%p1 ", "@!%p12 "):
+        assert forbidden(f"{{\n\t{prefix}{instruction} \t%f1, %f2, %f3;\n}}") == [instruction] * is_wrong
+
+
+def test_a_kernel_that_spills_is_noticed(tmp_path: Path) -> None:
+    import ptx_audit
+
+    from fastsig.backends import cuda_elementwise, numba_cuda
+
+    text = numba_cuda.ptx_of(cuda_elementwise.flat("silu_grad", "f64"), (9, 0))
+    tight = re.sub(r"\.maxntid .*\n", ".maxntid 1024, 1, 1\n.minnctapersm 2\n", text)
+    assert tight != text
+    assert ptx_audit.assemble(tight, (9, 0), tmp_path / "k.cubin")[0].spilled > 0
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16", "f32", "f64"])
+def test_contiguous_arrays_are_read_and_written_16_bytes_at_a_time(dtype: str, tmp_path: Path) -> None:
+    import ptx_audit
+
+    from fastsig.backends import cuda_elementwise, numba_cuda
+
+    cubin = tmp_path / "k.cubin"
+    ptx_audit.assemble(numba_cuda.ptx_of(cuda_elementwise.flat("sigmoid", dtype), (9, 0)), (9, 0), cubin)
+    code = ptx_audit.machine_code(cubin)
+    assert len(re.findall(r"\bLDG\.E\.128\b", code)) == 1
+    assert len(re.findall(r"\bSTG\.E\.128\b", code)) == 1
+
+
+def test_kernels_take_addresses_and_whole_numbers_only() -> None:
+    """So that a launch converts nothing: 8 bytes for each argument."""
+    from fastsig.backends import cuda_elementwise, numba_cuda
+
+    text = numba_cuda.ptx_of(cuda_elementwise.flat("bce", "f32"), (9, 0))
+    assert len(re.findall(r"\.param \.u64", text)) == 5
+    text = numba_cuda.ptx_of(cuda_elementwise.strided("bce", ("f32", "f64"), "f64", "f32", 4, True, True), (9, 0))
+    assert len(re.findall(r"\.param \.u64", text)) == 3 + 1 + 1 + 4 + 4 * 4
+
+
+# ---- the cache on disk ----
+
+
+def _kernel() -> Any:
+    from fastsig.backends import cuda_elementwise
+
+    return cuda_elementwise.flat("sigmoid", "f32")
+
+
+def test_cubins_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastsig.backends import numba_cuda
+
+    monkeypatch.setenv("FASTSIG_CACHE_DIR", str(tmp_path))
+    assert not numba_cuda.is_cached(_kernel(), (9, 0))
+    first = numba_cuda.cubin_of(_kernel(), (9, 0))
+    assert first.startswith(b"\x7fELF")
+    assert numba_cuda.is_cached(_kernel(), (9, 0))
+    assert not numba_cuda.is_cached(_kernel(), (8, 0))
+    assert [file.suffix for file in tmp_path.iterdir()] == [".cubin"]
+    monkeypatch.setattr(numba_cuda, "ptx_of", None)  # so that compiling again would fail
+    assert numba_cuda.cubin_of(_kernel(), (9, 0)) == first
+
+
+def test_a_change_of_source_or_compiler_is_another_cubin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastsig.backends import numba_cuda
+
+    monkeypatch.setenv("FASTSIG_CACHE_DIR", str(tmp_path))
+    numba_cuda.cubin_of(_kernel(), (9, 0))
+    monkeypatch.setattr(numba_cuda, "_version", lambda name: "another")
+    monkeypatch.setattr(numba_cuda, "_stamp", numba_cuda._stamp.__wrapped__)
+    assert not numba_cuda.is_cached(_kernel(), (9, 0))
+
+
+@pytest.mark.parametrize("place", ["/dev/null/x", "/proc/nowhere"])
+def test_a_cache_that_cannot_be_written_is_no_error(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastsig.backends import numba_cuda
+
+    monkeypatch.setenv("FASTSIG_CACHE_DIR", place)
+    assert numba_cuda.cubin_of(_kernel(), (9, 0)).startswith(b"\x7fELF")
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastsig.backends import numba_cuda
+
+    for name in ("FASTSIG_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for platform, part in (("linux", ".cache/fastsig"), ("darwin", "Library/Caches/fastsig"), ("win32", "fastsig/cache")):
+        monkeypatch.setattr(numba_cuda.sys, "platform", platform)
+        assert numba_cuda.cache_directory().as_posix().endswith(part)
+    monkeypatch.setattr(numba_cuda.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert numba_cuda.cache_directory() == Path("/somewhere/fastsig")

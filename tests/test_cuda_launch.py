@@ -1,0 +1,140 @@
+"""Launches, with the driver played by the tests: loaded once, on the array's device, and the caller's device restored."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cuda_here import need_compiler
+
+pytestmark = need_compiler
+
+
+class Context:
+    """The thread's current device, as the driver has it."""
+
+    def __init__(self, current: int | None) -> None:
+        self.current = current
+        self.log: list[Any] = []
+
+    def cuCtxGetDevice(self) -> tuple[Any, ...]:
+        return (201, None) if self.current is None else (0, self.current)
+
+    def cuCtxGetCurrent(self) -> tuple[Any, ...]:
+        return 0, self.current
+
+    def cuCtxSetCurrent(self, context: Any) -> tuple[Any, ...]:
+        self.current = context
+        self.log.append(("back to", context))
+        return (0,)
+
+    def cuMemsetD8Async(self, address: int, value: int, count: int, stream: int) -> tuple[Any, ...]:
+        self.log.append(("clear", address, value, count, stream, self.current))
+        return (0,)
+
+
+@pytest.fixture
+def launch(monkeypatch: pytest.MonkeyPatch) -> Any:
+    from fastsig.backends import cuda_launch
+
+    context = Context(0)
+
+    def device(index: int) -> Any:
+        def set_current() -> None:
+            context.current = index
+
+        return SimpleNamespace(set_current=set_current, compute_capability=SimpleNamespace(major=9, minor=0))
+
+    monkeypatch.setattr(cuda_launch, "driver", context)
+    monkeypatch.setattr(cuda_launch, "Device", device)
+    monkeypatch.setattr(cuda_launch, "_stream", lambda device, handle: ("stream", device, handle))
+    monkeypatch.setattr(cuda_launch, "_loaded", {})
+    monkeypatch.setattr(cuda_launch, "launch", lambda *arguments: context.log.append((*arguments, context.current)))
+    cuda_launch.capability.cache_clear()
+    return SimpleNamespace(context=context, module=cuda_launch)
+
+
+def test_on_the_current_device(launch: Any) -> None:
+    launch.module.start("kernel", 0, 5, 1000, (1, 2))
+    ((stream, config, kernel, *rest),) = launch.context.log
+    assert (stream, kernel, rest) == (("stream", 0, 5), "kernel", [1, 2, 0])
+    assert (config.grid, config.block) == ((4, 1, 1), (256, 1, 1))
+
+
+@pytest.mark.parametrize("before", [0, None])
+def test_on_another_device(before: int | None, launch: Any) -> None:
+    launch.context.current = before
+    launch.module.start("kernel", 1, 5, 1, (7,))
+    launched, restored = launch.context.log
+    assert launched[-2:] == (7, 1)
+    assert restored == ("back to", before)
+    assert launch.context.current == before
+
+
+def test_a_failed_launch_restores_the_device(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: Any) -> None:
+        raise RuntimeError("CUDA_ERROR_INVALID_VALUE")
+
+    monkeypatch.setattr(launch.module, "launch", failing)
+    with pytest.raises(RuntimeError, match="INVALID_VALUE"):
+        launch.module.start("kernel", 1, 5, 1, ())
+    assert launch.context.current == 0
+
+
+def test_clear(launch: Any) -> None:
+    launch.module.clear(4096, 80, 1, 9)
+    assert launch.context.log == [("clear", 4096, 0, 80, 9, 1), ("back to", 0)]
+
+
+def test_the_grid_has_an_end(launch: Any) -> None:
+    launch.module.start("kernel", 0, 0, 1 << 50, ())
+    assert launch.context.log[0][1].grid == (launch.module.MOST_BLOCKS, 1, 1)
+
+
+def test_a_kernel_is_loaded_once(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when many threads come at once; once more for another device."""
+    made: list[tuple[str, int | None]] = []
+
+    def from_cubin(code: bytes, name: str) -> Any:
+        made.append((name, launch.context.current))
+        return SimpleNamespace(get_kernel=lambda kernel: f"loaded {kernel}")
+
+    monkeypatch.setattr(launch.module, "ObjectCode", SimpleNamespace(from_cubin=from_cubin))
+    monkeypatch.setattr(launch.module.numba_cuda, "cubin_of", lambda kernel, capability: b"")
+    make = lambda: SimpleNamespace(name="k")  # noqa: E731
+    barrier = threading.Barrier(8)
+    found = []
+
+    def come() -> None:
+        barrier.wait()
+        found.append(launch.module.kernel(("k",), make, 1))
+
+    threads = [threading.Thread(target=come) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == ["loaded k"] * 8
+    assert made == [("k", 1)]
+    launch.module.kernel(("k",), make, 0)
+    assert made == [("k", 1), ("k", 0)]
+    assert "is loaded, which took" in launch.module.state(("k",), make, 1)
+
+
+def test_an_error_of_the_driver_is_named(launch: Any) -> None:
+    with pytest.raises(RuntimeError, match="the CUDA driver said 700"):
+        launch.module._checked((700,))
+    assert launch.module._checked((0, "value")) == "value"
+
+
+def test_arguments_are_eight_bytes_each() -> None:
+    """Whole numbers and addresses as int64, Python floats as double: as the kernels take them."""
+    from cuda.core._kernel_arg_handler import ParamHolder
+
+    held = ParamHolder((1 << 40, -3, 2.5))
+    places = (ctypes.c_void_p * 3).from_address(held.ptr)
+    assert [ctypes.c_int64.from_address(place).value for place in places[:2]] == [1 << 40, -3]
+    assert ctypes.c_double.from_address(places[2]).value == 2.5

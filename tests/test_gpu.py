@@ -1,0 +1,172 @@
+"""On an NVIDIA GPU: the bits of the host for all inputs, the caller's stream, graphs. ``pytest -m gpu``; skipped where there is none."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_here import same_but_nan, storage
+from samples import anything
+
+import fastsig as fs
+from fastsig.ops import OPS
+
+STATUS = fs.backends()["cuda"]
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(STATUS != "available", reason=f"no CUDA here: {STATUS}")]
+UNARY = [op for op in OPS if op.nin == 1]
+EACH_UNARY = pytest.mark.parametrize("op", UNARY, ids=lambda op: op.name)
+BLOCK = 1 << 26
+
+
+@pytest.fixture
+def torch() -> Any:
+    module = pytest.importorskip("torch")
+    if not module.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    return module
+
+
+def to_host(tensor: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """By bits, as NumPy has no bfloat16 of torch's."""
+    import torch
+
+    word = {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
+    return np.asarray(tensor.contiguous().view(word).cpu()).view(dtype)
+
+
+def to_gpu(array: np.ndarray[Any, Any], torch: Any) -> Any:
+    word = np.ascontiguousarray(array).view(f"i{array.dtype.itemsize}")
+    return torch.from_numpy(word).cuda().view(getattr(torch, array.dtype.name))
+
+
+def digest(values: np.ndarray[Any, Any]) -> str:
+    """Of a block of results, every NaN as the same one."""
+    return hashlib.blake2b(np.where(np.isnan(values), np.float32(np.nan), values).tobytes()).hexdigest()
+
+
+@pytest.mark.slow
+@EACH_UNARY
+def test_all_float32(op: Any, torch: Any) -> None:
+    """2^32 inputs, block by block."""
+    for start in range(0, 1 << 32, BLOCK):
+        x = np.arange(start, start + BLOCK, dtype=np.uint64).astype(np.uint32).view(np.float32)
+        got = getattr(fs, op.name)(to_gpu(x, torch))
+        assert digest(to_host(got, x.dtype)) == digest(getattr(fs, op.name)(x)), hex(start)
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16"])
+@EACH_UNARY
+def test_all_halves(op: Any, dtype: str, torch: Any) -> None:
+    pytest.importorskip("ml_dtypes")
+    x = np.arange(1 << 16, dtype=np.uint16).view(storage(dtype))
+    assert same_but_nan(to_host(getattr(fs, op.name)(to_gpu(x, torch)), x.dtype), getattr(fs, op.name)(x))
+
+
+@EACH_UNARY
+def test_sampled_float64(op: Any, torch: Any) -> None:
+    (x,) = anything(op, np.float64, 1 << 22)
+    assert same_but_nan(to_host(getattr(fs, op.name)(to_gpu(x, torch)), x.dtype), getattr(fs, op.name)(x))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64", "f16", "bf16"])
+@pytest.mark.parametrize("n", [1, 1023, 1024, 1 << 20, 3_000_001])
+def test_losses(n: int, dtype: str, torch: Any) -> None:
+    pytest.importorskip("ml_dtypes")
+    random = np.random.default_rng(n)
+    kind = storage(dtype)
+    x, t, w = (a.astype(kind) for a in (random.normal(0, 5, n), random.random(n), random.random(n)))
+    mask = random.random(n) < 0.8
+    on_gpu = [to_gpu(a, torch) for a in (x, t, w)]
+    options = [({}, {}), ({"weight": w, "mask": mask}, {"weight": on_gpu[2], "mask": torch.from_numpy(mask).cuda()})]
+    for host, device in options:
+        for reduction in ("mean", "sum"):
+            want, want_grad = fs.bce_with_logits_value_and_grad(x, t, reduction=reduction, **host)
+            got, grad = fs.bce_with_logits_value_and_grad(*on_gpu[:2], reduction=reduction, **device)
+            assert same_but_nan(to_host(got, kind), np.asarray(want))
+            assert same_but_nan(to_host(grad, kind), want_grad)
+    again = [fs.bce_with_logits(*on_gpu[:2]) for _ in range(20)]
+    assert len({to_host(a, kind).tobytes() for a in again}) == 1
+
+
+def test_torch_on_a_stream_of_its_own(torch: Any) -> None:
+    """The input is written on that stream after long work: a launch on another one would read what was there before."""
+    stream = torch.cuda.Stream()
+    x = torch.zeros(1 << 20, device="cuda")
+    out = torch.empty_like(x)
+    fs.sigmoid(x, out=out)
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(100_000_000)
+        x.fill_(2.0)
+        got = fs.sigmoid(x)
+        fs.sigmoid(x, out=out)
+    stream.synchronize()
+    want = fs.sigmoid(np.float32(2))
+    assert (got == float(want)).all()
+    assert (out == float(want)).all()
+
+
+def test_a_cuda_graph(torch: Any) -> None:
+    x, t = torch.zeros(5000, device="cuda"), torch.ones(5000, device="cuda")
+    out, grad, loss = torch.empty_like(x), torch.empty_like(x), torch.empty((), device="cuda")
+
+    def work() -> None:
+        fs.sigmoid(x, out=out)
+        fs.bce_with_logits_value_and_grad(x, t, out=loss, grad_out=grad)
+
+    work()  # what is compiled and loaded at the first call is not captured
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    host = np.random.default_rng(0).normal(0, 3, 5000).astype("f4")
+    x.copy_(torch.from_numpy(host))
+    graph.replay()
+    torch.cuda.synchronize()
+    assert same_but_nan(to_host(out, host.dtype), fs.sigmoid(host))
+    want, want_grad = fs.bce_with_logits_value_and_grad(host, np.ones(5000, "f4"))
+    assert same_but_nan(to_host(loss, host.dtype), np.asarray(want))
+    assert same_but_nan(to_host(grad, host.dtype), want_grad)
+
+
+def test_cupy() -> None:
+    cupy = pytest.importorskip("cupy")
+    x = np.linspace(-100, 100, 10_007, dtype=np.float32)
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        got = fs.sigmoid(cupy.asarray(x)[::3])
+        stream.synchronize()
+    assert isinstance(got, cupy.ndarray)
+    assert same_but_nan(cupy.asnumpy(got), fs.sigmoid(x[::3]))
+
+
+def test_numba() -> None:
+    cuda = pytest.importorskip("numba.cuda")
+    x = np.linspace(-100, 100, 10_007, dtype=np.float32)
+    got = fs.sigmoid(cuda.to_device(x))
+    assert same_but_nan(got.copy_to_host(), fs.sigmoid(x))
+
+
+def test_a_second_device(torch: Any) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("one GPU")
+    x = torch.linspace(-9, 9, 1001, device="cuda:1")
+    with torch.cuda.device(0):
+        got = fs.sigmoid(x)
+        assert torch.cuda.current_device() == 0
+    assert got.device == x.device
+    assert same_but_nan(to_host(got, np.dtype("f4")), fs.sigmoid(to_host(x, np.dtype("f4"))))
+    with pytest.raises(ValueError, match=r"x is on cuda:1, out is on cuda:0"):
+        fs.sigmoid(x, out=torch.empty(1001, device="cuda:0"))
+
+
+def test_what_is_refused(torch: Any) -> None:
+    """And the context is usable afterwards."""
+    x = torch.ones(10, device="cuda", requires_grad=True)
+    with pytest.raises(TypeError, match=r"x\.detach\(\)"):
+        fs.sigmoid(x)
+    with pytest.raises(RuntimeError, match="computes in host memory"):
+        fs.sigmoid(x.detach(), backend="c")
+    with pytest.raises(ValueError, match="out has shape"):
+        fs.sigmoid(x.detach(), out=torch.empty(3, device="cuda"))
+    assert (fs.sigmoid(x.detach()) == float(fs.sigmoid(np.float32(1)))).all()
