@@ -14,7 +14,7 @@ from reference import Array, assert_same_bits
 from views import EXACT, FLOATS, LONG, Layout, broadcast_shapes, dtype_of, layouts, lively, memory_for, shapes
 
 import fastsig as fs
-from fastsig import dispatch
+from fastsig import dispatch, passes, thresholds
 from fastsig.backends import threads as sharing
 from fastsig.ops import OPS, Op
 
@@ -112,18 +112,31 @@ def for_all(profile: settings, test: Callable[[st.DataObject], None], *labels: s
 
 @pytest.fixture
 def eager_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Small arrays are shared among threads too, in pieces as small as sums allow; the list hears of each array that was."""
+    """Small arrays are shared among threads too, in pieces as small as sums allow; the list hears of each array that was.
+
+    By Python's threads: the C library's take pieces that are larger than these arrays (test_threads.py has arrays for them).
+    """
     shared: list[int] = []
-    over_pieces = sharing.over_pieces
+    over_pieces, on_c = sharing.over_pieces, passes._PASSES["c"]
 
     def listening(work: Callable[[slice], Any], size: int, threads: int) -> None:
         if threads > 1 and size > sharing.PIECE:
             shared.append(threads)
         over_pieces(work, size, threads)
 
-    monkeypatch.setattr(dispatch, "PARALLEL_BYTES", 1)
+    def listening_on_c(plan: Array, numbers: Any, size: int, threads: int) -> Any:
+        if threads > 1 and size > 1024:
+            shared.append(threads)
+        return on_c(plan, numbers, size, threads)
+
+    least = dict.fromkeys(thresholds.ELEMENTS, 1)
+    monkeypatch.setattr(dispatch, "LEAST_BYTES", 1)
+    monkeypatch.setattr(dispatch, "ELEMENTS", least)
+    monkeypatch.setattr(dispatch, "thresholds", lambda: thresholds.Thresholds(parallel={op.name: least for op in OPS}))
+    monkeypatch.setattr(dispatch, "share", None)
     monkeypatch.setattr(sharing, "PIECE", 1024)
     monkeypatch.setattr(sharing, "over_pieces", listening)
+    monkeypatch.setitem(passes._PASSES, "c", listening_on_c)
     return shared
 
 
