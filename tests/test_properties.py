@@ -133,6 +133,7 @@ def eager_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(dispatch, "LEAST_BYTES", 1)
     monkeypatch.setattr(dispatch, "ELEMENTS", least)
     monkeypatch.setattr(dispatch, "thresholds", lambda: thresholds.Thresholds(parallel={op.name: least for op in OPS}))
+    monkeypatch.setattr(passes, "LOSS_ELEMENTS", 1024)
     monkeypatch.setattr(dispatch, "share", None)
     monkeypatch.setattr(sharing, "PIECE", 1024)
     monkeypatch.setattr(sharing, "over_pieces", listening)
