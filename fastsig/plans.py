@@ -7,10 +7,12 @@ addresses, shapes and strides, and a backend gathers one block of 1,024 elements
 from __future__ import annotations
 
 import math
-from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 BLOCK = 1024
 LOGITS, PROBABILITIES, FOCAL, WEIGHTS = range(4)
@@ -105,7 +107,7 @@ def reciprocal(divisor: Fraction, double: bool) -> tuple[float, float]:
         return 1.0, 0.0
     exact = 1 / divisor
     head = float(real(float(exact)))
-    return head, float(real(float(exact - Fraction(head)))) if math.isfinite(head) else 0.0
+    return head, float(real(float(exact - type(exact)(head)))) if math.isfinite(head) else 0.0
 
 
 def make(

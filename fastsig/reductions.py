@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +13,9 @@ from .backends.limits import get_num_threads
 from .exact import UNIT_LOG2, Total
 from .plans import Numbers, reciprocal
 from .thresholds import LOSS_ELEMENTS, threads_for
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 
@@ -105,6 +107,8 @@ def reduced(total: Total, reduction: str, count: int, weight: Total | None, dtyp
 
 def _divisor(reduction: str, count: int, weight: Total | None) -> Fraction:
     """What the gradient is divided by; where nothing counts every gradient is 0, and stays so."""
+    from fractions import Fraction
+
     if reduction in ("none", "sum"):
         return Fraction(1)
     divisor = Fraction(count) if weight is None else Fraction(weight.units, 1 << UNIT_LOG2)

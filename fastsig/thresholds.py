@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT = 1
 LEAST_BYTES = 1 << 16
@@ -54,6 +56,8 @@ def threads_for(size: int, least: int, most: int) -> int:
 
 def config_dir() -> Path:
     """Where this user's settings live, by the custom of the system."""
+    from pathlib import Path
+
     if sys.platform == "win32":
         return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "fastsig"
     if sys.platform == "darwin" and not os.environ.get("XDG_CONFIG_HOME"):

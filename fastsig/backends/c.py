@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import fastsig
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _compiled() -> ModuleType:
@@ -25,7 +27,6 @@ def _compiled() -> ModuleType:
 
 _c = _compiled()
 _ffi, _lib = _c.ffi, _c.lib
-_HERE = Path(str(_c.__file__)).parent
 
 UFUNCS: dict[str, np.ufunc] = {}
 if _lib.fastsig_install_ufuncs(_ffi.cast("void *", id(UFUNCS))):
@@ -90,12 +91,19 @@ def set_stream_bytes(count: int) -> None:
     _lib.fastsig_set_stream_bytes(count)
 
 
+def _package() -> Path:
+    """Where the compiled part of the package was installed."""
+    from pathlib import Path
+
+    return Path(str(_c.__file__)).parent
+
+
 def include_dir() -> Path:
-    return _HERE / "include"
+    return _package() / "include"
 
 
 def library_path() -> Path:
-    return next(p for p in (_HERE / "lib").iterdir() if p.name.startswith(("libfastsig", "fastsig")))
+    return next(p for p in (_package() / "lib").iterdir() if p.name.startswith(("libfastsig", "fastsig")))
 
 
 def reduce(plan: np.ndarray[Any, Any], numbers: tuple[float, ...], start: int, stop: int, total: np.ndarray[Any, Any]) -> int:

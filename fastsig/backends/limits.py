@@ -7,10 +7,12 @@ import math
 import os
 import sys
 import threading
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path  # 3 ms, which `import fastsig` need not take
 
 
 def _number(path: Path, at: int = 0) -> float:
@@ -33,13 +35,13 @@ def _groups(root: Path) -> list[tuple[str, Path]]:
         _, controllers, name = (line.split(":", 2) + ["", ""])[:3]
         version = "2" if not controllers else "1" if "cpu" in controllers.split(",") else ""
         top = root / "sys/fs/cgroup" if version == "2" else root / "sys/fs/cgroup/cpu"
-        below = Path(name.lstrip("/"))
+        below = type(root)(name.lstrip("/"))
         # inside a container the name is the host's, and the container's own group is mounted at the top
         found += [(version, top / part) for part in (below, *below.parents) if version]
     return found
 
 
-def cpu_quota(root: Path = Path("/")) -> float:
+def cpu_quota(root: Path) -> float:
     """The CPUs' worth of time that the control groups (version 1 or 2) of this process allow; infinity without a limit.
 
     Source: Linux Documentation/admin-guide/cgroup-v2.rst (cpu.max), Documentation/scheduler/sched-bwc.rst (cpu.cfs_quota_us).
@@ -58,7 +60,9 @@ def cpu_quota(root: Path = Path("/")) -> float:
 @functools.cache
 def _quota_cpus() -> float:
     """Rounded up: half a CPU's time is still one thread's. Read once, for a container's limit does not change under its processes."""
-    quota = cpu_quota()
+    from pathlib import Path
+
+    quota = cpu_quota(Path("/"))
     return max(1, math.ceil(quota)) if math.isfinite(quota) else math.inf
 
 
