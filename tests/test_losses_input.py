@@ -109,6 +109,21 @@ def test_a_gradient_may_replace_its_own_input():
     assert (x.tobytes(), t.tobytes()) == (expected[0].tobytes(), expected[1].tobytes())
 
 
+@pytest.mark.parametrize("gamma", [0, 2, 1.5])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_focal_loss_may_replace_its_own_inputs(dtype, gamma, backend):
+    t = (np.arange(3000) % 3 / 2).astype(dtype)
+    x = np.linspace(-9, 9, t.size).astype(dtype)
+    loss, grad = fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=gamma, reduction="none", backend=backend)
+    for given in range(2):
+        inputs = [x.copy(), t.copy()]
+        result = fs.sigmoid_focal_loss_value_and_grad(*inputs, gamma=gamma, reduction="none", grad_out=inputs[given], backend=backend)
+        assert (result[0].tobytes(), inputs[given].tobytes()) == (loss.tobytes(), grad.tobytes())
+        inputs = [x.copy(), t.copy()]
+        fs.sigmoid_focal_loss(*inputs, gamma=gamma, reduction="none", out=inputs[given], backend=backend)
+        assert inputs[given].tobytes() == loss.tobytes()
+
+
 def test_a_gradient_that_would_corrupt_an_input_is_refused():
     memory = np.zeros(10, np.float32)
     x, grad = memory[:8], memory[1:9]
