@@ -102,6 +102,13 @@ def test_outputs_are_written_and_returned():
     assert not strided[:, 1].any()
 
 
+def test_both_derivatives_may_be_columns_of_one_array():
+    expected = fs.bce_with_logits_grad_hess(X, T)
+    table = np.full((4, 2), 7, np.float32)
+    fs.bce_with_logits_grad_hess(X, T, grad_out=table[:, 0], hess_out=table[:, 1])
+    assert table.tobytes() == np.stack(expected, axis=1).tobytes()
+
+
 def test_a_gradient_may_replace_its_own_input():
     expected = fs.bce_with_logits_grad_hess(X, T)
     x, t = X.copy(), T.copy()
