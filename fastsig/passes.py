@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -61,6 +62,8 @@ class Operands(NamedTuple):
 
 def _readable(function: str, argument: str, value: Any) -> Array:
     array = value if type(value) is np.ndarray else np.asarray(value)
+    if "numpy.ma" in sys.modules and np.ma.is_masked(value):
+        raise TypeError(f"{function}: {argument} is a masked array; give its .data, and mask=~np.ma.getmaskarray({argument})")
     if plans.type_code(array.dtype) is None:
         raise TypeError(f"{function}: {argument} ({arrays.describe(value)}) has dtype {array.dtype}; convert it to one of {_TAKEN}")
     return plans.readable(array)

@@ -31,6 +31,8 @@ T = np.array([1.0, 0.0, 0.25, 1.0], np.float32)
         ((X, T), {"pos_weight": np.nan}, ValueError, "pos_weight"),
         ((X, T), {"mask": np.ones(4)}, TypeError, r"mask has dtype float64.*astype\(bool\)"),
         ((X, T), {"mask": np.ones(3, bool)}, ValueError, "mask of shape"),
+        ((np.ma.array(X, mask=T > 0), T), {}, TypeError, "logits is a masked array.*mask="),
+        ((X, np.ma.array(T, mask=T > 0)), {}, TypeError, "targets is a masked array"),
         ((X, T), {"label_smoothing": 1.0}, ValueError, r"label_smoothing=1.0.*\[0, 1\)"),
         ((X, T), {"label_smoothing": -0.1}, ValueError, "label_smoothing"),
         ((X, T), {"label_smoothing": np.nan}, ValueError, "label_smoothing"),

@@ -19,8 +19,6 @@ class Constants(NamedTuple):
     """stored mantissa bits"""
     bias: int
     """exponent bias"""
-    half_step: int
-    """half of one exponent step in the bit pattern: rounds a difference of logarithms to the nearest integer"""
     root_step: int
     """(2 - sqrt 2) of a step: rounds a number to the power of two that is nearest in ratio, so that n ln 2 + log f cancels least"""
     magic: float
@@ -83,7 +81,6 @@ class Constants(NamedTuple):
 F32 = Constants(
     mantissa=23,
     bias=127,
-    half_step=1 << 22,
     root_step=0x4AFB0D,
     magic=1.5 * 2.0**23,
     magic_down=1.5 * 2.0**23 + 127 - 64,
@@ -140,7 +137,6 @@ F32 = Constants(
 F64 = Constants(
     mantissa=52,
     bias=1023,
-    half_step=1 << 51,
     root_step=0x95F619980C434,
     magic=1.5 * 2.0**52,
     magic_down=1.5 * 2.0**52 + 1023 - 128,
