@@ -99,8 +99,9 @@ void fastsig_set_stream_bytes(size_t bytes) { fastsig_stream_threshold = bytes; 
 FASTSIG_OPS(UNARY, BINARY)
 
 int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum) {
+    const fastsig_table *const active = fastsig_active;
     int i = 0;
-    while (choices[i].table != fastsig_active) i++;
+    while (choices[i].table != active) i++;
     return (*choices[i].reducer)((const fastsig_plan *)plan, (const fastsig_numbers *)numbers, start, stop, sum);
 }
 

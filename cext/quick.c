@@ -228,7 +228,7 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
     const int reduction = what & REDUCTION;
     uint64_t count = 1;
     if (reduction == MEAN) count = mask ? (uint64_t)PyArray_CountNonzero(mask) * (uint64_t)(n / PyArray_SIZE(mask)) : (uint64_t)n;
-    if (!count) return NULL;
+    if (!count || count >> 32) return NULL; /* quotient's remainders have room for 32 bits of a digit beside them */
     if (reduction == MEAN) set_scale(&c->numbers, (double)count, is_float);
     if (what & WITH_GRAD && !(c->grad = output(c, args[GRAD]))) return NULL;
     if (what & WITH_HESS && !(c->hess = output(c, args[HESS]))) return NULL;

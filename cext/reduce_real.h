@@ -51,6 +51,11 @@ static const R *FN(fetch)(const fastsig_plan *p, const fastsig_source *in, int64
     return to;
 }
 
+/* a fetched block in a buffer of its own: for a formula that reads again what its results may have replaced */
+static const R *FN(kept)(const R *block, R *buffer, size_t n) {
+    return block == buffer ? buffer : memcpy(buffer, block, n * sizeof(R));
+}
+
 /* ---- looks: a valid number's bits are at most those of the greatest one, except for -0 ---- */
 static bool FN(outside)(const R *v, size_t n, R greatest) {
     U most = 0;
@@ -196,6 +201,7 @@ static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int
         } else if (p->formula == FORMULA_PROBABILITIES) {
             LOOP(n) to[OUT_LOSS][j] = FN(weighted)(FN(bce)(x[j], t[j]), weight[j]);
         } else if (p->formula == FORMULA_FOCAL) {
+            if (!k.whole) x = FN(kept)(x, xs, n), t = FN(kept)(t, ts, n);
             FN(focal_block)(x, t, weight, to[OUT_LOSS], to[OUT_GRAD], n, k);
         } else if (p->sum) {
             LOOP(n) to[OUT_LOSS][j] = weight[j];

@@ -25,8 +25,21 @@ static void call_active(char **args, npy_intp const *dims, npy_intp const *steps
     fastsig_active->loops[s->op][s->dtype](args, steps, (size_t)dims[0]);
 }
 
+/* reduce and accumulate read what the element before has written: a step for each, for the loops compute many elements at once */
+static void call_active_of_two(char **args, npy_intp const *dims, npy_intp const *steps, void *data) {
+    if (args[0] + steps[0] != args[2] || steps[0] != steps[2]) {
+        call_active(args, dims, steps, data);
+        return;
+    }
+    for (npy_intp i = 0; i < dims[0]; i++)
+        call_active((char *[]){args[0] + i * steps[0], args[1] + i * steps[1], args[2] + i * steps[2]}, &(npy_intp){1}, steps, data);
+}
+
 enum { REGISTERED = 3 };
-static PyUFuncGenericFunction functions[REGISTERED] = {call_active, call_active, call_active};
+static PyUFuncGenericFunction functions[][REGISTERED] = {
+    {call_active, call_active, call_active},
+    {call_active_of_two, call_active_of_two, call_active_of_two},
+};
 static void *data[OP_COUNT][REGISTERED];
 static const char types[][REGISTERED * 3] = {
     {NPY_HALF, NPY_HALF, NPY_FLOAT, NPY_FLOAT, NPY_DOUBLE, NPY_DOUBLE},
@@ -47,8 +60,8 @@ static int install(PyObject *namespace) {
         data[op][0] = &slots[op][DTYPE_f16];
         data[op][1] = &slots[op][DTYPE_f32];
         data[op][2] = &slots[op][DTYPE_f64];
-        PyObject *ufunc = PyUFunc_FromFuncAndData(functions, data[op], types[infos[op].nin - 1], REGISTERED, infos[op].nin, 1,
-                                                  PyUFunc_None, infos[op].name, infos[op].doc, 0);
+        PyObject *ufunc = PyUFunc_FromFuncAndData(functions[infos[op].nin - 1], data[op], types[infos[op].nin - 1], REGISTERED,
+                                                  infos[op].nin, 1, PyUFunc_None, infos[op].name, infos[op].doc, 0);
         if (!ufunc) return -1;
         int failed = PyDict_SetItemString(namespace, infos[op].name, ufunc);
         Py_DECREF(ufunc);
@@ -64,8 +77,8 @@ static int register_bfloat16(PyObject *namespace, int type_number) {
     for (int op = 0; op < OP_COUNT; op++) {
         PyObject *ufunc = PyDict_GetItemString(namespace, infos[op].name);
         int signature[3] = {type_number, type_number, type_number};
-        if (!ufunc || PyUFunc_RegisterLoopForType((PyUFuncObject *)ufunc, type_number, call_active, signature,
-                                                  &slots[op][DTYPE_bf16]) < 0)
+        if (!ufunc || PyUFunc_RegisterLoopForType((PyUFuncObject *)ufunc, type_number, functions[infos[op].nin - 1][0],
+                                                  signature, &slots[op][DTYPE_bf16]) < 0)
             return -1;
     }
     return 0;

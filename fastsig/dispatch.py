@@ -164,7 +164,7 @@ if _c is None and _numba_status() != "available":
 
 def host_ufunc(name: str) -> np.ufunc:
     """The ufunc that serves host arrays where the call names no backend."""
-    backend = named(None) or ("c" if _c is not None else "numba")
+    backend = named(None) or host_backend()
     if backend == "cuda":
         raise RuntimeError("FASTSIG_BACKEND='cuda' computes on arrays of an NVIDIA GPU; this is a host array")
     return ufunc_of(backend, name)
@@ -201,11 +201,12 @@ def elementwise(
     given = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
     options = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
     chosen = named(backend)
-    thread_limit(threads if threads is not None else 1)
+    if threads is not None:
+        thread_limit(threads)
     device = arrays.common_device(x=x, out=out[0] if isinstance(out, tuple) and out else out, where=where)
     if device != "cpu" or chosen == "cuda":
         return gpu.elementwise(name, x, device, chosen, out, where, dtype, casting, order)
-    ufunc = host_ufunc(name) if chosen is None else ufunc_of(chosen, name)
+    ufunc = ufunc_of(chosen or host_backend(), name)
     try:
         return ufunc(x, **options) if out is None else ufunc(x, out=out, **options)
     except (TypeError, ValueError) as error:
@@ -225,7 +226,7 @@ def _on_threads(name: str, x: Any, out: Any, backend: str | None, threads: int |
     if x.size < least or not sharing.shareable(x, out):
         return None
     count = threads_for(x.size, least, thread_limit(threads))
-    ufunc = ufunc_of(chosen, name) if chosen else faster(name, x, host_ufunc(name))
+    ufunc = ufunc_of(chosen, name) if chosen else faster(name, x, ufunc_of(host_backend(), name))
     return sharing.unary(ufunc, x, out, count, share) if count > 1 else ufunc(x) if out is None else ufunc(x, out)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -61,6 +62,8 @@ class Operands(NamedTuple):
 
 def _readable(function: str, argument: str, value: Any) -> Array:
     array = value if type(value) is np.ndarray else np.asarray(value)
+    if "numpy.ma" in sys.modules and np.ma.is_masked(value):
+        raise TypeError(f"{function}: {argument} is a masked array; give its .data, and mask=~np.ma.getmaskarray({argument})")
     if plans.type_code(array.dtype) is None:
         raise TypeError(f"{function}: {argument} ({arrays.describe(value)}) has dtype {array.dtype}; convert it to one of {_TAKEN}")
     return plans.readable(array)
@@ -133,7 +136,7 @@ def output(ops: Operands, argument: str, out: Any, others: tuple[Any, ...] = ())
     if out.dtype != ops.dtype:
         raise TypeError(f"{ops.name}: {argument} has dtype {out.dtype}; the result has dtype {ops.dtype}, that of the logits")
     for other in others:
-        if other is not None and np.may_share_memory(out, other):
+        if other is not None and _overlap(out, other):
             raise ValueError(f"{ops.name}: {argument} shares memory with another output; give each result an array of its own")
     if any(stride == 0 and length > 1 for stride, length in zip(out.strides, out.shape, strict=True)):
         raise ValueError(f"{ops.name}: {argument} is a broadcast view, whose elements share memory; give a full array")
@@ -162,13 +165,18 @@ def scalar_output(ops: Operands, out: Any) -> None:
 
 def _corrupts(out: Array, array: Array) -> bool:
     """Whether writing into out could change elements of array that are still to be read."""
-    if not np.may_share_memory(out, array):
-        return False
     same = out.shape == array.shape and out.strides == array.strides and out.dtype == array.dtype
     if same and out.__array_interface__["data"][0] == array.__array_interface__["data"][0]:
         return False
+    return _overlap(out, array)
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    """Whether two arrays have a byte in common; True also where it would take long to tell."""
+    if not np.may_share_memory(a, b):
+        return False
     try:
-        return bool(np.shares_memory(out, array, max_work=1000))  # type: ignore[arg-type]  # NumPy takes any limit; its stubs know two
+        return bool(np.shares_memory(a, b, max_work=1000))  # type: ignore[arg-type]  # NumPy takes any limit; its stubs know two
     except np.exceptions.TooHardError:
         return True
 

@@ -147,7 +147,8 @@ def damaged(tmp_path: Path, what: str) -> str:
         "cut off": whole[:-1], "cut in the header": whole[:40], "empty": b"", "text": b"1 2 3\n4 5 6\n",
         "version 9": whole[:6] + b"\x09" + whole[7:], "version 3": whole[:6] + b"\x03" + whole[7:],
         "a header that is none": whole.replace(b"'shape'", b"'shap('"),
-        "a negative length": whole.replace(b"(1000,)", b"(-100,)"), "more than there is": whole.replace(b"(1000,)", b"(9000,)"),
+        "a negative length": whole.replace(b"(1000,)", b"(-100,)"), "not a length": whole.replace(b"(1000,)", b"(True,)"),
+        "more than there is": whole.replace(b"(1000,)", b"(9000,)"),
     }  # fmt: skip
     path.write_bytes(changed[what])
     return str(path)
@@ -156,7 +157,7 @@ def damaged(tmp_path: Path, what: str) -> str:
 BAD = [
     ("missing", "No such file"), ("a directory", "Is a directory"), ("cut off", "cut off"), ("more than there is", "cut off"),
     ("cut in the header", "not an .npy file"), ("empty", "not an .npy file"), ("text", "not an .npy file"),
-    ("version 9", "not an .npy file"),
+    ("version 9", "not an .npy file"), ("not a length", "not an .npy file"),
     ("a header that is none", "not an .npy file"), ("a negative length", "not an .npy file"), ("objects", "dtype object"),
     ("complex", "dtype complex128"), ("records", "dtype [("), ("version 3", "records"), ("strings", "dtype <U1"),
 ]  # fmt: skip

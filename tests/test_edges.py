@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,6 +29,18 @@ def test_edges_of_the_table(op: Op, at: tuple[float, ...], limit: float, dtype: 
     want = np.full(5, limit, dtype)
     assert_same_bits(ufunc(*map(real, at)), real(limit), label=f"{op.name}{at}")
     assert_same_bits(ufunc(*(np.full(5, v, dtype) for v in at)), want, label=f"{op.name}{at} in an array")
+
+
+@pytest.mark.parametrize("op", [op for op in OPS if op.nin == 2], ids=lambda op: op.name)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_accumulate_and_reduce_go_element_by_element(op: Op, dtype: str, backend: str) -> None:
+    ufunc = dispatch.ufunc_of(backend, op.name)
+    x = np.random.default_rng(5).uniform(0.2, 0.8, (50, 3)).astype(dtype)
+    want = list(itertools.accumulate(x, ufunc))
+    assert_same_bits(ufunc.accumulate(x), np.array(want), label="accumulate")
+    assert_same_bits(ufunc.accumulate(x[:, 0]), np.array(want)[:, 0], label="accumulate in one dimension")
+    assert_same_bits(ufunc.reduce(x), want[-1], label="reduce")
+    assert_same_bits(ufunc.reduce(x[:, 0]), want[-1][0], label="reduce in one dimension")
 
 
 @pytest.mark.parametrize(("op", "at", "limit"), EDGES)

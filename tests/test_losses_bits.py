@@ -278,3 +278,10 @@ def test_a_mean_of_1e8_elements_needs_less_than_10_mib_more():
     assert resource  # the measurement in the other process needs it too
     run = subprocess.run([sys.executable, "-c", MEAN_OF_MANY], capture_output=True, text=True, check=True)
     assert int(run.stdout) < 10 * 1024
+
+
+@pytest.mark.slow
+def test_a_mean_of_more_elements_than_32_bits_count(need_c):
+    size = 3 << 31
+    x, t = np.broadcast_to(np.float32(0.3), size), np.broadcast_to(np.float32(0.1), size)
+    assert fs.bce_with_logits(x, t) == fs.bce_with_logits(x[:1], t[:1])

@@ -31,6 +31,8 @@ T = np.array([1.0, 0.0, 0.25, 1.0], np.float32)
         ((X, T), {"pos_weight": np.nan}, ValueError, "pos_weight"),
         ((X, T), {"mask": np.ones(4)}, TypeError, r"mask has dtype float64.*astype\(bool\)"),
         ((X, T), {"mask": np.ones(3, bool)}, ValueError, "mask of shape"),
+        ((np.ma.array(X, mask=T > 0), T), {}, TypeError, "logits is a masked array.*mask="),
+        ((X, np.ma.array(T, mask=T > 0)), {}, TypeError, "targets is a masked array"),
         ((X, T), {"label_smoothing": 1.0}, ValueError, r"label_smoothing=1.0.*\[0, 1\)"),
         ((X, T), {"label_smoothing": -0.1}, ValueError, "label_smoothing"),
         ((X, T), {"label_smoothing": np.nan}, ValueError, "label_smoothing"),
@@ -102,11 +104,33 @@ def test_outputs_are_written_and_returned():
     assert not strided[:, 1].any()
 
 
+def test_both_derivatives_may_be_columns_of_one_array():
+    expected = fs.bce_with_logits_grad_hess(X, T)
+    table = np.full((4, 2), 7, np.float32)
+    fs.bce_with_logits_grad_hess(X, T, grad_out=table[:, 0], hess_out=table[:, 1])
+    assert table.tobytes() == np.stack(expected, axis=1).tobytes()
+
+
 def test_a_gradient_may_replace_its_own_input():
     expected = fs.bce_with_logits_grad_hess(X, T)
     x, t = X.copy(), T.copy()
     fs.bce_with_logits_grad_hess(x, t, grad_out=x, hess_out=t)
     assert (x.tobytes(), t.tobytes()) == (expected[0].tobytes(), expected[1].tobytes())
+
+
+@pytest.mark.parametrize("gamma", [0, 2, 1.5])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_focal_loss_may_replace_its_own_inputs(dtype, gamma, backend):
+    t = (np.arange(3000) % 3 / 2).astype(dtype)
+    x = np.linspace(-9, 9, t.size).astype(dtype)
+    loss, grad = fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=gamma, reduction="none", backend=backend)
+    for given in range(2):
+        inputs = [x.copy(), t.copy()]
+        result = fs.sigmoid_focal_loss_value_and_grad(*inputs, gamma=gamma, reduction="none", grad_out=inputs[given], backend=backend)
+        assert (result[0].tobytes(), inputs[given].tobytes()) == (loss.tobytes(), grad.tobytes())
+        inputs = [x.copy(), t.copy()]
+        fs.sigmoid_focal_loss(*inputs, gamma=gamma, reduction="none", out=inputs[given], backend=backend)
+        assert inputs[given].tobytes() == loss.tobytes()
 
 
 def test_a_gradient_that_would_corrupt_an_input_is_refused():

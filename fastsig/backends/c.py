@@ -47,7 +47,7 @@ def register_bfloat16(dtype: np.dtype[np.generic]) -> None:
 def make_entries(functions: dict[str, tuple[ModuleType, Callable[..., Any], str]]) -> dict[str, Callable[..., Any]]:
     """Built-in functions by name, that call the ufunc for plain small arguments and the given general function for all else.
 
-    A Python function with these eleven parameters costs more than the ufunc that it calls (benchmarks/NOTES.md, "Small arrays").
+    A Python function with these eleven parameters costs more than the ufunc that it calls (benchmarks/NOTES.md, "Calls").
     """
     table: dict[str, Any] = dict(functions)
     if _lib.fastsig_make_entries(_ffi.cast("void *", id(UFUNCS)), _ffi.cast("void *", id(table))):

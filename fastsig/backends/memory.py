@@ -128,6 +128,14 @@ def offset(typingctx: Any, pointer: Any, step: Any) -> Any:
 
 
 @intrinsic
+def address(typingctx: Any, pointer: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.ptrtoint(values[0], _I64)
+
+    return types.int64(pointer), codegen
+
+
+@intrinsic
 def save_flags(typingctx: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         if _X86:

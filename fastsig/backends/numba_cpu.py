@@ -18,7 +18,7 @@ from numba.core.ccallback import CFunc
 from fastsig.formulas import bce, logistic
 from fastsig.ops import BY_NAME, Op
 
-from .memory import BLOCK, buffer, load_store, offset, restore_flags, save_flags
+from .memory import BLOCK, address, buffer, load_store, offset, restore_flags, save_flags
 from .numba_cache import KernelCache, named
 
 _STORAGE = {"f16": types.uint16, "bf16": types.uint16, "f32": types.float32, "f64": types.float64}
@@ -67,14 +67,16 @@ def _loop(op: Op, dtype: str, *, cache: bool) -> Any:
         flags = save_flags()
         x, y, out = args[0], args[nin - 1], args[nin]
         x_step, y_step, out_step = steps[0], steps[nin - 1], steps[nin]
-        whole = 0
-        if x_step == size and y_step == size and out_step == size:
+        whole, at_once = 0, BLOCK
+        if nin == 2 and x_step == out_step and address(x) + x_step == address(out):
+            at_once = 1  # reduce and accumulate read what the element before has written
+        elif x_step == size and y_step == size and out_step == size:
             whole = n - n % BLOCK if n >= BLOCK else 0
             run(x, y, out, whole)
         if whole < n:
             x_block, y_block, out_block = buffer(x), buffer(x), buffer(x)
-            for start in range(whole, n, BLOCK):
-                take = min(BLOCK, n - start)
+            for start in range(whole, n, at_once):
+                take = min(at_once, n - start)
                 padded = (take + 31) // 32 * 32
                 for i in range(take, padded):
                     x_block[i] = 0

@@ -138,6 +138,11 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
             elif is_probabilities:
                 probabilities(x, t, weight, l, n)
             elif is_focal:
+                if not k[8]:  # this formula reads again what its results may have replaced
+                    kept_x, kept_t = pointer(xs), pointer(ts)
+                    for j in range(n):
+                        kept_x[j], kept_t[j] = x[j], t[j]
+                    x, t = kept_x, kept_t
                 focal(x, t, weight, unused, l, g, n, k)
             elif summed:
                 for j in range(n):

@@ -56,7 +56,10 @@ class Mapped:
         needed = offset + dtype.itemsize * math.prod(shape)
         if size < needed:
             raise FileProblem(f"{path}: cut off: its header promises {needed:,} bytes, and it has {size:,}; write it again")
-        self.array: Array = np.ndarray(shape, dtype, self._memory, offset, order="F" if fortran else "C")
+        try:
+            self.array: Array = np.ndarray(shape, dtype, self._memory, offset, order="F" if fortran else "C")
+        except ValueError as error:
+            raise FileProblem(f"{path}: {error}") from error
 
     def release(self) -> None:
         """Give back the pages read so far, so that they do not count as this process's memory."""
@@ -73,7 +76,7 @@ def _header(path: str, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[
         if read is None:
             raise ValueError(f"version {version[0]}.{version[1]}")
         shape, fortran, dtype = read(file)
-        if any(length < 0 for length in shape):
+        if any(type(length) is not int or length < 0 for length in shape):
             raise ValueError(f"shape {shape}")
     except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
         raise FileProblem(f"{path}: not an .npy file, or a damaged one ({str(error).splitlines()[0]}); np.save writes them") from error
