@@ -5,7 +5,9 @@ No OpenMP and no Numba threading layer: nothing here hangs after a fork or abort
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -32,8 +34,18 @@ def _forget_pool() -> None:
     _pool, _lock = None, threading.Lock()
 
 
+_IMPORTED_BY_CALLS = ("pathlib", "fractions", "concurrent.futures.thread", "numba")
+
+
+def _finish_imports() -> None:
+    """A fork in the middle of another thread's import would leave that module locked in the child: so wait for it before."""
+    for name in _IMPORTED_BY_CALLS:
+        if name in sys.modules:
+            importlib.import_module(name)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(before=_finish_imports, after_in_child=_forget_pool)
 
 
 def _workers(count: int) -> ThreadPoolExecutor:
