@@ -179,7 +179,9 @@ quick_loss: Any = None
 """The C library's short way for the commonest losses (``cext/quick.c``), where calls that name no backend go to it."""
 share: sharing.Share | None = None
 """The C library's threads, which serve the loops of both backends."""
-if _c is not None:
+if _c is None:
+    sharing.load_pool()
+else:
     share = _c.share
     if _FROM_ENVIRONMENT is None:
         quick_loss = _c.QUICK["quick"]

@@ -17,7 +17,9 @@ from . import numba_blocks as blocks
 from . import numba_gather as gathering
 from .memory import restore_flags, save_flags
 from .numba_cache import KernelCache, named, part
+from .threads import load_pool
 
+load_pool()
 _compiling = threading.Lock()
 
 

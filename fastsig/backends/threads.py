@@ -34,6 +34,12 @@ def _forget_pool() -> None:
     _pool, _lock = None, threading.Lock()
 
 
+def load_pool() -> None:
+    """Import what Python's threads need: not later, in a call, because that import registers what is to happen at a fork, and a
+    fork of another thread at that moment would do half of it. Not at once: it is a tenth of what ``import fastsig`` takes."""
+    importlib.import_module("concurrent.futures.thread")
+
+
 _IMPORTED_BY_CALLS = ("pathlib", "fractions", "concurrent.futures.thread", "numba")
 
 
@@ -49,7 +55,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _workers(count: int) -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor  # a tenth of what import fastsig takes, and needed only without the C library
+    from concurrent.futures import ThreadPoolExecutor
 
     global _pool
     with _lock:
