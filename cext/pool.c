@@ -10,6 +10,7 @@
 #include <time.h>
 
 enum { PATIENCE = 50000 }; /* ns awake without work: longer than calls in a loop are apart, far shorter than a time slice */
+enum { STACK = 1 << 20 }; /* bytes: a loss takes 100 KB, nearly all that some systems give a thread */
 
 /* A thread begins with the segment of its own seat, so that arrays in the caches mostly stay with the core that had them last. */
 typedef struct {
@@ -100,6 +101,7 @@ static void hire(int count) {
     pthread_t thread;
     if (workers >= count || pthread_attr_init(&detached)) return;
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&detached, STACK);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (workers < count && pthread_create(&thread, &detached, worker, NULL) == 0) workers++;
