@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,8 @@ def _finish_imports() -> None:
     """A fork in the middle of another thread's import would leave that module locked in the child: so wait for it before."""
     for name in _IMPORTED_BY_CALLS:
         if name in sys.modules:
-            importlib.import_module(name)
+            with suppress(ImportError):  # which is the other thread's to raise
+                importlib.import_module(name)
 
 
 if hasattr(os, "register_at_fork"):
