@@ -19,7 +19,7 @@ from fastsig.backends import threads as sharing
 from fastsig.ops import OPS, Op
 
 QUICK = settings(max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-THOROUGH = settings(QUICK, max_examples=500)
+THOROUGH = settings(QUICK, max_examples=200)
 EACH_PROFILE = pytest.mark.parametrize(
     "profile", [pytest.param(QUICK, id=""), pytest.param(THOROUGH, id="thorough", marks=pytest.mark.slow)]
 )
