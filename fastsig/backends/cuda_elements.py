@@ -8,8 +8,6 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from fastsig.formulas.halves import JUST_ABOVE_HALF, PATCHES
-
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 VECTOR_BYTES = 16
@@ -123,19 +121,6 @@ def to_word(builder: Any, value: Any, name: str) -> Any:
     if name == "bf16":
         return _bf16_word(builder, as_real(builder, value, F32))
     return as_real(builder, value, word_type(name))
-
-
-def patched(builder: Any, op: str, name: str, given: Any, word: Any) -> Any:
-    """The rounded half of this input word, but for the few inputs of ``fastsig.formulas.halves``."""
-    for at, right in PATCHES.get(op, {}).get(name, {}).items():
-        word = builder.select(builder.icmp_unsigned("==", given, I16(at)), I16(right), word)
-    limit = JUST_ABOVE_HALF.get(op, {}).get(name, 0)
-    if limit:
-        magnitude = builder.and_(given, I16(0x7FFF))
-        up = builder.zext(builder.icmp_unsigned("<", given, I16(0x8000)), I16)
-        halved = builder.or_(builder.and_(given, I16(0x8000)), builder.lshr(builder.add(magnitude, up), I16(1)))
-        word = builder.select(builder.icmp_unsigned("<", magnitude, I16(limit)), halved, word)
-    return word
 
 
 def byte_offsets(builder: Any, index: Any, shape: list[Any], steps: list[list[Any]], narrow: bool) -> list[Any]:

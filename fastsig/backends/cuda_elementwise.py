@@ -17,6 +17,7 @@ from fastsig.ops import BY_NAME
 
 from . import cuda_elements as el
 from .cuda_formulas import NAMES, Traced
+from .half_patches import patched
 
 DIMENSIONS = (1, 2, 4, 8)
 """Strided kernels exist for these numbers of axes, after neighbouring axes are joined."""
@@ -46,7 +47,7 @@ def _result(builder: Any, op: str, loop: str, words: list[Any], sources: tuple[s
         sources = (loop,) * len(words)
     values = [Traced(builder, el.to_real(builder, word, source, real)) for word, source in zip(words, sources, strict=True)]
     result = NAMES[op](*values).code
-    return el.patched(builder, op, loop, words[0], el.to_word(builder, result, loop)) if loop in el.HALVES else result
+    return patched(builder, op, loop, words[0], el.to_word(builder, result, loop)) if loop in el.HALVES else result
 
 
 def _converted(builder: Any, word: Any, loop: str, out: str) -> Any:

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from fastsig.formulas.halves import JUST_ABOVE_HALF, PATCHES
+from .half_patches import patched
 
 BLOCK = 512
 _I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
@@ -58,20 +58,6 @@ _NARROW = {"f16": _narrow_f16, "bf16": _narrow_bf16}
 _REAL = {"f16": types.float32, "bf16": types.float32, "f32": types.float32, "f64": types.float64}
 
 
-def _patched(builder: Any, op: str, dtype: str, source: Any, value: Any) -> Any:
-    """The rounded half, but for the few inputs of ``fastsig.formulas.halves``."""
-    word = source.type
-    for given, right in PATCHES.get(op, {}).get(dtype, {}).items():
-        value = builder.select(builder.icmp_unsigned("==", source, word(given)), word(right), value)
-    limit = JUST_ABOVE_HALF.get(op, {}).get(dtype, 0)
-    if limit:
-        magnitude = builder.and_(source, word(0x7FFF))
-        up = builder.zext(builder.icmp_unsigned("<", source, word(0x8000)), word)
-        halved = builder.or_(builder.and_(source, word(0x8000)), builder.lshr(builder.add(magnitude, up), word(1)))
-        value = builder.select(builder.icmp_unsigned("<", magnitude, word(limit)), halved, value)
-    return value
-
-
 def load_store(op: str, dtype: str) -> tuple[Any, Any]:
     """load(x, i) and store(out, i, value, x) for one storage type; halves are uint16 in memory and float32 outside."""
     real = _REAL[dtype]
@@ -96,7 +82,7 @@ def load_store(op: str, dtype: str) -> tuple[Any, Any]:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             out, at, result, inputs = values
             if narrow:
-                result = _patched(builder, op, dtype, element(builder, inputs, at), narrow(builder, result))
+                result = patched(builder, op, dtype, element(builder, inputs, at), narrow(builder, result))
             builder.store(result, builder.gep(out, [at])).set_metadata("noalias", _scope(builder))
             return context.get_dummy_value()
 

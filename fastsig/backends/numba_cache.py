@@ -13,14 +13,14 @@ from numba.core.caching import FunctionCache
 
 from fastsig import plans
 
-from . import lowering, memory
+from . import half_patches, lowering, memory
 
 
 @cache
 def source_stamp() -> str:
     """Numba's cache looks at the file of the compiled function only; this is over every file that kernels are made from."""
     here = Path(__file__).parent
-    rooms = (Path(str(module.__file__)) for module in (lowering, memory, plans))
+    rooms = (Path(str(module.__file__)) for module in (half_patches, lowering, memory, plans))
     files = [*here.parent.glob("formulas/*.py"), *here.glob("numba_*.py"), *rooms]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 

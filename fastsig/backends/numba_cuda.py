@@ -80,7 +80,8 @@ def _stamp() -> str:
     """Over every file that kernels are made from, and over the versions of what makes them."""
     backends = Path(cuda_elements.__file__).parent
     package = backends.parent
-    files = [*package.glob("formulas/*.py"), *backends.glob("cuda_*.py"), package / "plans.py", Path(__file__)]
+    rooms = (backends / "half_patches.py", package / "plans.py", Path(__file__))
+    files = [*package.glob("formulas/*.py"), *backends.glob("cuda_*.py"), *rooms]
     made_by = "".join(f"{name}={_version(name)};" for name in _MADE_BY)
     return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files)) + made_by.encode()).hexdigest()[:24]
 
