@@ -79,8 +79,8 @@ class Tally:
         found: dict[str, float | int] = {"elements": self.count, "mean": self.loss("mean"), "sum": self.loss("sum")}
         if weighted:
             found["weighted mean"] = self.loss("weighted_mean")
-        share = 1 / self.count if self.count else math.nan
-        found |= {"gradient norm": self.gradient_norm(), "accuracy": self._hits * share, "positives": self._positives * share}
+        count = self.count or math.nan
+        found |= {"gradient norm": self.gradient_norm(), "accuracy": self._hits / count, "positives": self._positives / count}
         return found
 
 
