@@ -79,32 +79,22 @@ def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_w
     if xs.dtype.kind in "bui":
         xs = xs.astype(np.exp(np.zeros((), xs.dtype)).dtype)
     ts = _readable(function, "targets", targets)
-    shape = xs.shape
-    if ts.shape != shape:
-        try:
-            shape = np.broadcast_shapes(shape, ts.shape)
-        except ValueError:
-            raise ValueError(
-                f"{function}: {first} of shape {xs.shape} and targets of shape {ts.shape} do not broadcast; give them one shape"
-            ) from None
+    shapes = {first: xs.shape, "targets": ts.shape}
     extras: list[Array | None] = []
     for argument, value in (("weight", weight), ("pos_weight", pos_weight), ("mask", mask)):
         extra = None if value is None else _readable(function, argument, value)
         if extra is not None and argument == "mask" and extra.dtype != np.bool_:
             raise TypeError(f"{function}: mask has dtype {extra.dtype}; give booleans, such as mask.astype(bool) or mask != 0")
-        if extra is not None and not _broadcasts(extra.shape, shape):
-            raise ValueError(f"{function}: {argument} of shape {extra.shape} does not broadcast to the elements' shape {shape}")
+        if extra is not None:
+            shapes[argument] = extra.shape
         extras.append(extra)
+    shape = plans.elements_shape(function, shapes)
     code = plans.type_code(xs.dtype)
     assert code is not None
     size = 1
     for length in shape:
         size *= length
     return Operands(function, (xs, ts, extras[0], extras[1], extras[2]), shape, size, xs.dtype, code)
-
-
-def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
 
 
 def on_gpu(ops: Any, backend: str | None) -> Any:

@@ -98,6 +98,27 @@ class Numbers(NamedTuple):
     """1 where it is a whole number, for which powers are products; else 0"""
 
 
+def broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether an array of this shape broadcasts to that one, which stays as it is."""
+    return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
+
+
+def elements_shape(function: str, shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of a loss's elements: that of its first two arguments together, to which the others broadcast; ValueError if not."""
+    (first, shape), (_, targets), *others = shapes.items()
+    if targets != shape:
+        try:
+            shape = np.broadcast_shapes(shape, targets)
+        except ValueError:
+            raise ValueError(
+                f"{function}: {first} of shape {shape} and targets of shape {targets} do not broadcast; give them one shape"
+            ) from None
+    for argument, other in others:
+        if not broadcasts(other, shape):
+            raise ValueError(f"{function}: {argument} of shape {other} does not broadcast to the elements' shape {shape}")
+    return shape
+
+
 def reciprocal(divisor: Fraction, double: bool) -> tuple[float, float]:
     """1/divisor as the sum of two numbers of the computing type."""
     if divisor == 0:

@@ -21,7 +21,7 @@ ELEMENTS = {"float16": 1 << 15, "bfloat16": 1 << 15, "float32": 1 << 16, "float6
 """Elements from which on two threads win, about 15 us of one thread's work at the cheapest operation (benchmarks/NOTES.md, "Threads")."""
 
 LOSS_ELEMENTS = 1 << 16
-"""The same for the losses, whose short way for plain calls (``cext/quick.c``) uses one thread only."""
+"""The same for the losses."""
 
 Table = Mapping[str, Mapping[str, int]]
 
@@ -51,7 +51,7 @@ class Thresholds(NamedTuple):
 
 def threads_for(size: int, least: int, most: int) -> int:
     """So many threads that each has half of the least shared size to do, or more; 1 below that size."""
-    return 1 if size < least else max(1, min(most, 2 * size // max(least, 1)))
+    return 1 if size < least else min(most, 2 * size // least)
 
 
 def config_dir() -> Path:

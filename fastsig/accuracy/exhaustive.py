@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import zlib
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.limits import available_cpus
 from ..ops import Op
 from .engines import Engine
 from .exact import Rounder
@@ -72,7 +72,7 @@ def run(op: Op, engine: Engine, *, measure: bool = True, restart: bool = False, 
         return index, None if stop.is_set() else _work(op, ufunc, index, measure)
 
     saved = time.monotonic()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         pending: set[Future[Any]] = {pool.submit(work, i) for i in todo}
         try:
             while pending:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import mpmath  # type: ignore[import-untyped, unused-ignore]
 import numpy as np
 
+from ..backends.limits import available_cpus
 from ..ops import BY_NAME, Op
 from . import exact, inputs
 from .engines import Engine
@@ -143,7 +143,7 @@ def run(op: Op, kind: str, engine: Engine, count: int, *, restart: bool = False,
     todo = [i for i in range(chunks) if i not in state.chunks]
     if advance:
         advance(chunks - len(todo))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cpus()
     saved = time.monotonic()
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _leave_ctrl_c_to_the_parent) as pool:
         pending: dict[Future[dict[str, Any]], int] = {}

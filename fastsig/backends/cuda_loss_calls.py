@@ -12,7 +12,7 @@ import numpy as np
 from fastsig import device_arrays as da
 from fastsig.arrays import describe
 from fastsig.device_arrays import DeviceArray
-from fastsig.plans import BLOCK, INPUTS, LOGITS, SUM_WORDS, Numbers, reciprocal
+from fastsig.plans import BLOCK, INPUTS, LOGITS, SUM_WORDS, Numbers, elements_shape, reciprocal
 
 from . import cuda_calls as calls
 from . import cuda_launch, cuda_losses, cuda_sums, cuda_totals
@@ -64,24 +64,11 @@ def operands(function: str, first: str, given: Sequence[Any]) -> Operands:
     calls.loop_type(function, list(arrays.values()), "float64", "same_kind")  # that each has a type which kernels read
     if "mask" in arrays and arrays["mask"].dtype != "b1":
         raise TypeError(f"{function}: mask has dtype {arrays['mask'].dtype}; give booleans, such as mask.astype(bool) or mask != 0")
-    x, t = arrays[first], arrays["targets"]
-    try:
-        shape = np.broadcast_shapes(x.shape, t.shape)
-    except ValueError:
-        raise ValueError(
-            f"{function}: {first} of shape {x.shape} and targets of shape {t.shape} do not broadcast; give them one shape"
-        ) from None
-    for argument in ("weight", "pos_weight", "mask"):
-        if argument in arrays and not _broadcasts(arrays[argument].shape, shape):
-            raise ValueError(f"{function}: {argument} of shape {arrays[argument].shape} does not broadcast to the elements' shape {shape}")
+    shape = elements_shape(function, {argument: array.shape for argument, array in arrays.items()})
     device = calls.one_device(function, arrays)
-    stream = x.library.stream(x, device)
+    stream = arrays[first].library.stream(arrays[first], device)
     size = int(np.prod(shape, dtype=np.int64))
     return Operands(function, tuple(arrays.get(name) for name in names), shape, size, dtype, device, stream)
-
-
-def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
 
 
 def output(ops: Operands, argument: str, out: Any, others: Sequence[DeviceArray] = ()) -> DeviceArray:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..console import Progress, progress, show
-from ..plans import BLOCK
+from ..plans import BLOCK, broadcasts
 from . import npy
 from .apply import positive
 from .npy import Array, FileProblem, Mapped, chunks
@@ -56,7 +56,7 @@ def opened(
     if x.shape != t.shape:
         raise FileProblem(f"{logits} has shape {x.shape} and {labels} has {t.shape}; give files of one shape")
     for name in ("weight", "pos_weight", "mask"):
-        if name in arrays and not _broadcasts(np.shape(arrays[name]), x.shape):
+        if name in arrays and not broadcasts(np.shape(arrays[name]), x.shape):
             raise FileProblem(f"--{name.replace('_', '-')} has shape {np.shape(arrays[name])}, which does not broadcast to {x.shape}")
     if "mask" in arrays and arrays["mask"].dtype != np.bool_:
         raise FileProblem(f"{mask}: elements of dtype {arrays['mask'].dtype}; a mask has booleans: save mask.astype(bool)")
@@ -67,13 +67,6 @@ def opened(
 def _numbers(text: str) -> bool:
     try:
         return all(math.isfinite(float(part)) for part in text.split(","))
-    except ValueError:
-        return False
-
-
-def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    try:
-        return np.broadcast_shapes(shape, to) == to
     except ValueError:
         return False
 
