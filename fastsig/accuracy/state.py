@@ -11,6 +11,7 @@ from typing import Any
 
 import fastsig
 
+from ..whole_files import replacing
 from .engines import Engine
 
 PACKAGE = Path(fastsig.__file__).parent
@@ -59,6 +60,5 @@ class State:
     def save(self) -> None:
         """Written beside and moved into place, so that the file is whole whenever the process ends."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(self.chunks))
-        beside.replace(self.path)
+        with replacing(self.path) as file:
+            file.write(json.dumps(self.chunks).encode())

@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 import warnings
 from functools import cache
 from importlib import metadata
@@ -18,6 +17,8 @@ from pathlib import Path
 from cuda.core import Linker, LinkerOptions, ObjectCode
 from numba import cuda
 from numba.core.errors import NumbaWarning
+
+from fastsig.whole_files import replacing
 
 from . import cuda_elements
 from .cuda_elementwise import Kernel
@@ -97,9 +98,7 @@ def _keep(place: Path, code: bytes) -> None:
     """Whole or not at all, as another process may be reading; a directory that cannot be written is no error."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=place.parent)
-        with os.fdopen(handle, "wb") as file:
+        with replacing(place) as file:
             file.write(code)
-        os.replace(name, place)
     except OSError:
         pass

@@ -72,12 +72,8 @@ def summary(rows: Sequence[Row]) -> str:
     cases = faster_elsewhere(rows)
     here = machine()
     compared = len({(row.op, row.dtype, row.size, row.mode) for row in rows})
-    lines = [
-        f"{cpu_name()}, {here['cores']} cores, instruction set {here['isa']}, {here['date'][:10]}, load {here['load']:.1f}."
-        if here["load"] is not None
-        else f"{cpu_name()}, {here['cores']} cores, instruction set {here['isa']}, {here['date'][:10]}.",
-        "",
-    ]
+    load = "" if here["load"] is None else f", load {here['load']:.1f}"
+    lines = [f"{cpu_name()}, {here['cores']} cores, instruction set {here['isa']}, {here['date'][:10]}{load}.", ""]
     if not cases:
         return "\n".join([*lines, f"No other library was faster in any of {compared} cases."]) + "\n"
     clear = sum(case.clear for case in cases)

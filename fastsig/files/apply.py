@@ -13,7 +13,8 @@ import numpy as np
 from .. import api
 from ..console import progress
 from ..ops import OPS
-from .npy import Array, FileProblem, Mapped, bfloat16_type, chunks, replacing, target_of, write_header
+from ..whole_files import replacing
+from .npy import Array, FileProblem, Mapped, bfloat16_type, chunks, target_of, write_header
 
 NAMES = tuple(op.name for op in OPS if op.nin == 1)
 DTYPES = ("float16", "bfloat16", "float32", "float64")

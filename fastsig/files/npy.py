@@ -6,9 +6,7 @@ import math
 import mmap
 import os
 import tokenize
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -125,18 +123,3 @@ def target_of(path: str, source: str, force: bool) -> Path:
     elif not target.parent.is_dir():
         raise FileProblem(f"{path}: there is no directory {target.parent}")
     return target
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A new file in the target's directory: it takes the target's place when the block ends well, and is removed otherwise."""
-    temporary = target.with_name(f".fastsig-{uuid.uuid4().hex}.part")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -7,7 +7,6 @@ import datetime
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import fastsig
 from fastsig import console, dispatch, thresholds
 from fastsig.backends.limits import get_num_threads
 from fastsig.bench.peers import UNARY
+from fastsig.whole_files import replacing
 
 from .crossovers import DTYPES, Crossovers, measure
 
@@ -37,15 +37,8 @@ def document(found: Crossovers) -> dict[str, Any]:
 def write(found: Crossovers, file: Path) -> None:
     """Write the file, whole or not at all: another process may be reading it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.name, suffix=".new")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(document(found), stream, indent=1)
-            stream.write("\n")
-        os.replace(name, file)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with replacing(file) as stream:
+        stream.write(f"{json.dumps(document(found), indent=1)}\n".encode())
 
 
 def show(parallel: thresholds.Table, numba: thresholds.Table, stream_bytes: int | None, title: str) -> None:
