@@ -129,7 +129,7 @@ int fastsig_reduce_all(const int64_t *plan, const double *numbers, int threads, 
     r.plan = plan, r.numbers = numbers;
     size_t blocks = size / BLOCK / ((size_t)threads * PIECES_EACH);
     blocks = blocks < LEAST_BLOCKS ? LEAST_BLOCKS : blocks > MOST_BLOCKS ? MOST_BLOCKS : blocks;
-    fastsig_pool_run(reduce_piece, &r, size, blocks * BLOCK, threads);
+    fastsig_pool_run(reduce_piece, &r, size, LEAST_BLOCKS * BLOCK, blocks * BLOCK, threads);
     int bad = 0;
     for (int i = 0; i < threads; i++) {
         bad |= r.bad[i];

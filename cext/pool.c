@@ -1,15 +1,20 @@
 /* Why not OpenMP: GNU's hangs a forked child, and two runtimes in one process take each other's cores. Why not Python's threads: each
  * hand-over wants the GIL twice, 20 to 50 us (benchmarks/NOTES.md, "Threads", has both). */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* sched_getcpu */
 #include "pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { PATIENCE = 50000 }; /* ns awake without work: longer than calls in a loop are apart, far shorter than a time slice */
+enum { WORTH_WAKING = 120000 }; /* ns of work left: a wake-up takes 10 to 15 us of the caller's time, and 30 to 70 until somebody comes */
+enum { LOOP_GAP = 25000, LOOP_CALLS = 8 }; /* so many calls with less than so many ns between them are a loop, which will want the threads again */
 enum { STACK = 1 << 20 }; /* bytes: a loss takes 100 KB, nearly all that some systems give a thread */
 
 /* A thread begins with the segment of its own seat, so that arrays in the caches mostly stay with the core that had them last. */
@@ -33,6 +38,9 @@ static int seats; /* of the job on offer, that nobody has taken */
 static int inside, asleep, workers;
 static atomic_uint jobs;
 static atomic_uint busy; /* whether anybody is inside, to be read without the lock */
+static atomic_int callers_cpu; /* of the job on offer, where the system tells */
+static int calls_in_loop; /* under `turn`, like the time when the last job ended */
+static int64_t last_end;
 
 static int64_t now(void) {
     struct timespec t;
@@ -56,28 +64,52 @@ static void spin_while(atomic_uint *word, unsigned value) {
         }
 }
 
+#if defined(__linux__)
+static int this_cpu(void) { return sched_getcpu(); }
+
+/* Leaves the CPU of whom it should help, for good: some systems wake a thread where its waker runs, though others are free. */
+static void step_aside(void) {
+    const int cpu = atomic_load_explicit(&callers_cpu, memory_order_relaxed);
+    cpu_set_t others;
+    if (cpu < 0 || cpu >= CPU_SETSIZE || this_cpu() != cpu || sched_getaffinity(getpid(), sizeof others, &others)) return;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others)) sched_setaffinity(0, sizeof others, &others);
+}
+#else
+static int this_cpu(void) { return -1; }
+static void step_aside(void) {}
+#endif
+
+static bool take_piece(segment *s, int seat, size_t size) {
+    const size_t start = atomic_fetch_add_explicit(&s->next, size, memory_order_relaxed);
+    if (start >= s->end) return false;
+    job.work(job.context, seat, start, s->end - start < size ? s->end : start + size);
+    return true;
+}
+
 static void take_part(int seat) {
     for (int i = 0; i < job.threads; i++) {
-        segment *const s = &job.segments[(seat + i) % job.threads];
-        for (;;) {
-            const size_t start = atomic_fetch_add_explicit(&s->next, job.grain, memory_order_relaxed);
-            if (start >= s->end) break;
-            const size_t stop = s->end - start < job.grain ? s->end : start + job.grain;
-            job.work(job.context, seat, start, stop);
-        }
+        while (take_piece(&job.segments[(seat + i) % job.threads], seat, job.grain)) {}
     }
+}
+
+static void sleep_until_job_after(unsigned seen) {
+    pthread_mutex_lock(&lock);
+    while (atomic_load_explicit(&jobs, memory_order_relaxed) == seen) {
+        asleep++;
+        pthread_cond_wait(&wake, &lock);
+        asleep--;
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 static void *worker(void *unused) {
     unsigned seen = 0;
     for (;;) {
         spin_while(&jobs, seen);
+        sleep_until_job_after(seen);
+        step_aside();
         pthread_mutex_lock(&lock);
-        while (atomic_load_explicit(&jobs, memory_order_relaxed) == seen) {
-            asleep++;
-            pthread_cond_wait(&wake, &lock);
-            asleep--;
-        }
         seen = atomic_load_explicit(&jobs, memory_order_relaxed);
         const int seat = seats ? job.threads - seats-- : 0;
         if (seat) inside++, atomic_store_explicit(&busy, 1, memory_order_relaxed);
@@ -109,7 +141,8 @@ static void hire(int count) {
     pthread_attr_destroy(&detached);
 }
 
-static void offer(fastsig_work work, void *context, size_t size, size_t grain, int threads) {
+/* To the threads that are awake; returns how many more there is room for. */
+static int offer(fastsig_work work, void *context, size_t size, size_t grain, int threads) {
     const size_t pieces = (size + grain - 1) / grain;
     pthread_mutex_lock(&lock);
     job.work = work, job.context = context, job.grain = grain, job.threads = threads;
@@ -119,10 +152,30 @@ static void offer(fastsig_work work, void *context, size_t size, size_t grain, i
         job.segments[i].end = end < size ? end : size;
     }
     seats = threads - 1;
+    atomic_store_explicit(&callers_cpu, this_cpu(), memory_order_relaxed);
     atomic_fetch_add_explicit(&jobs, 1, memory_order_relaxed);
-    const int sleepers = asleep < seats ? asleep : seats; /* who is awake has seen it */
+    const int missing = seats - (workers - asleep);
+    pthread_mutex_unlock(&lock);
+    return missing;
+}
+
+static void wake_up(int missing) {
+    pthread_mutex_lock(&lock);
+    const int sleepers = asleep < missing ? asleep : missing;
     pthread_mutex_unlock(&lock);
     for (int i = 0; i < sleepers; i++) pthread_cond_signal(&wake);
+    hire(job.threads - 1);
+}
+
+static bool calls_follow_closely(void) {
+    calls_in_loop = now() - last_end < LOOP_GAP ? calls_in_loop + 1 : 0;
+    return calls_in_loop >= LOOP_CALLS;
+}
+
+/* Whether what is left takes long, by the time of the caller's first piece. */
+static bool long_after_one_piece(size_t size, size_t least) {
+    const int64_t start = now();
+    return take_piece(&job.segments[0], 0, least) && (double)(now() - start) * (double)(size - least) > (double)WORTH_WAKING * (double)least;
 }
 
 static void close_and_wait(void) {
@@ -137,16 +190,18 @@ static void close_and_wait(void) {
     pthread_mutex_unlock(&lock);
 }
 
-void fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t grain, int threads) {
+void fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t least, size_t grain, int threads) {
     threads = threads < POOL_MOST ? threads : POOL_MOST;
     if (threads < 2 || size <= grain || pthread_mutex_trylock(&turn)) {
         work(context, 0, 0, size);
         return;
     }
-    hire(threads - 1);
-    offer(work, context, size, grain, threads);
+    const bool loop = calls_follow_closely();
+    const int missing = offer(work, context, size, grain, threads);
+    if (missing > 0 && (loop || long_after_one_piece(size, least))) wake_up(missing);
     take_part(0);
     close_and_wait();
+    last_end = now();
     pthread_mutex_unlock(&turn);
 }
 
@@ -154,7 +209,7 @@ void fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t grai
 static void start_afresh(void) {
     turn = lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     wake = left = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-    seats = inside = asleep = workers = 0;
+    seats = inside = asleep = workers = calls_in_loop = 0;
     atomic_store(&busy, 0);
 }
 

@@ -10,7 +10,8 @@ typedef void (*fastsig_work)(void *context, int seat, size_t start, size_t stop)
 
 /* Calls work for all of [0, size) in pieces of `grain` elements, on at most so many threads, of which the caller is one.
  *
- * It never waits for a thread that has not come: what nobody else has begun the caller does. Where another job has the pool, the
+ * It never waits for a thread that has not come: what nobody else has begun the caller does. Threads that sleep are woken where a
+ * first piece of `least` elements shows that the rest takes long, or where calls come in a loop. Where another job has the pool, the
  * caller does it all: threads that call at once do not multiply. */
-void fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t grain, int threads);
+void fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t least, size_t grain, int threads);
 #endif

@@ -146,6 +146,8 @@ static int make_entries(PyObject *ufuncs, PyObject *functions_by_name) {
 /* ---- one contiguous array shared among threads, by the loop of any ufunc of one input: ours, or one that Numba compiled ---- */
 enum { LEAST_PIECE = 1 << 15, MOST_PIECE = 1 << 22, PIECES_EACH = 8, WHOLE = 1 << 12 };
 
+static size_t whole(size_t elements) { return (elements + WHOLE - 1) / WHOLE * WHOLE; }
+
 typedef struct {
     PyUFuncGenericFunction loop;
     void *data;
@@ -193,7 +195,7 @@ int fastsig_share(void *ufunc, void *x, void *out, int threads) {
     }
     size_t piece = bytes / ((size_t)threads * PIECES_EACH);
     piece = piece < LEAST_PIECE ? LEAST_PIECE : piece > MOST_PIECE ? MOST_PIECE : piece;
-    fastsig_pool_run(share_piece, &s, n, (piece / s.size + WHOLE - 1) / WHOLE * WHOLE, threads);
+    fastsig_pool_run(share_piece, &s, n, whole(LEAST_PIECE / s.size), whole(piece / s.size), threads);
     return 0;
 }
 

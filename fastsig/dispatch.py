@@ -22,7 +22,7 @@ from .backends import cuda_status
 from .backends import threads as sharing
 from .backends.limits import thread_limit
 from .ops import OPS
-from .thresholds import ELEMENTS, LEAST_BYTES, Thresholds, load, threads_for
+from .thresholds import ELEMENTS, HAND_OVER, LEAST_BYTES, Thresholds, load, threads_for
 
 try:
     from .backends import c as _c
@@ -130,6 +130,11 @@ def thresholds() -> Thresholds:
     return _thresholds
 
 
+def least_shared(name: str, dtype: str, threads: int | None) -> int:
+    """The elements from which on a call of an operation is shared among threads."""
+    return thresholds().least(name, dtype, 1 if share is not None or threads is not None else HAND_OVER)
+
+
 def faster(name: str, x: Any, ufunc: np.ufunc) -> np.ufunc:
     """Numba's ufunc, where tune found it faster from this size on and this process has it already; else this one."""
     compiled: Any = sys.modules.get("fastsig.backends.numba_cpu")
@@ -191,7 +196,14 @@ def elementwise(
     name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
 ) -> Any:
     """One call of a unary operation."""
-    if getattr(x, "is_cuda", False) and where is True and dtype is None and order == "K" and backend is _FROM_ENVIRONMENT is None:
+    if (
+        arrays.library_of(x) == "torch"
+        and x.is_cuda
+        and where is True
+        and dtype is None
+        and order == "K"
+        and backend is _FROM_ENVIRONMENT is None
+    ):
         result = gpu.quick(name, x, out)
         if result is not NotImplemented:
             return result
@@ -224,7 +236,7 @@ def _on_threads(name: str, x: Any, out: Any, backend: str | None, threads: int |
     chosen = named(backend)
     if dtype is None or chosen == "cuda":
         return None
-    least = thresholds().least(name, dtype)
+    least = least_shared(name, dtype, threads)
     if x.size < least or not sharing.shareable(x, out):
         return None
     count = threads_for(x.size, least, thread_limit(threads))

@@ -48,8 +48,7 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
     if device != "cpu" or chosen == "cuda":
         return gpu.explained(op, operands, device, chosen)
     first = np.asanyarray(operands[0])
-    known = dispatch.thresholds()
-    least = known.least(op, first.dtype.name)
+    least = dispatch.least_shared(op, first.dtype.name, threads)
     alone, limit = _most_threads(op, operands[0], device, threads)
     how = dispatch.choose(device, first.size, first.dtype, {chosen} if chosen else dispatch.available(), limit, least)
     served, why = how.backend, f"it was named; {how.why.rpartition('; ')[2]}" if chosen else how.why
@@ -57,7 +56,7 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
         served, why = "numba", f"host array; loaded here, and faster by what tune measured; {how.why.rpartition('; ')[2]}"
     if served == "c" and _c is not None:
         served = f"c ({_c.isa()})"
-    return f"{op}: {served}, {how.threads} thread{'s' * (how.threads > 1)}: {why}{alone}; thresholds {known.source}"
+    return f"{op}: {served}, {how.threads} thread{'s' * (how.threads > 1)}: {why}{alone}; thresholds {dispatch.thresholds().source}"
 
 
 def _most_threads(op: str, x: Any, device: str, threads: int | None) -> tuple[str, int]:

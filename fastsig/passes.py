@@ -14,7 +14,7 @@ from .backends import threads as sharing
 from .backends.limits import thread_limit
 from .exact import Total
 from .plans import Array
-from .thresholds import LOSS_ELEMENTS
+from .thresholds import HAND_OVER, LOSS_ELEMENTS
 
 NOTHING = (None, None, None)
 _TAKEN = "float16, bfloat16, float32, float64, bool and integers"
@@ -209,7 +209,9 @@ def run(
     if chosen == "cuda":
         raise RuntimeError(f"{ops.name}: backend='cuda' computes on arrays of an NVIDIA GPU; these are in host memory")
     limit = thread_limit(threads)
-    choice = dispatch.choose("cpu", ops.size, ops.dtype, {chosen or dispatch.host_backend()}, limit, LOSS_ELEMENTS)
+    serves = chosen or dispatch.host_backend()
+    least = LOSS_ELEMENTS * (HAND_OVER if serves == "numba" and threads is None else 1)
+    choice = dispatch.choose("cpu", ops.size, ops.dtype, {serves}, limit, least)
     largest = max(0 if out is None else out.nbytes for out in outputs)
     plan = plans.make(
         formula, ops.code, ops.shape, ops.inputs, outputs, check=looks, summed=summed, stream=largest >= dispatch.stream_bytes()

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 LEAST_BYTES = 1 << 16
-"""Below this nothing is ever shared: waking a thread takes 2 to 10 us, as long as one thread takes for the whole array."""
+"""Below this nothing is ever shared: even with threads that are awake it would take as long as one thread takes for the whole array."""
 
 ELEMENTS = {"float16": 1 << 15, "bfloat16": 1 << 15, "float32": 1 << 16, "float64": 1 << 14}
-"""Elements from which on two threads win, about 15 us of one thread's work at the cheapest operation (benchmarks/NOTES.md, "Threads")."""
+"""Elements from which on two threads win that are awake, about 15 us of one thread's work at the cheapest operation. Whether those that
+sleep are woken is for the pool to say, by the time that is left (``cext/pool.c``; benchmarks/NOTES.md, "Threads")."""
 
 LOSS_ELEMENTS = 1 << 16
 """The same for the losses."""
+
+HAND_OVER = 32
+"""So many times as many elements where it would be Python's threads, 100 to 200 us a call, unless the call asks for threads."""
 
 Table = Mapping[str, Mapping[str, int]]
 
@@ -35,9 +39,9 @@ class Thresholds(NamedTuple):
     stream_bytes: int | None = None
     source: str = "built in"
 
-    def least(self, op: str, dtype: str) -> int:
-        """The elements from which on an array is shared among threads."""
-        return self.parallel.get(op, {}).get(dtype) or ELEMENTS.get(dtype, ELEMENTS["float32"])
+    def least(self, op: str, dtype: str, times: int = 1) -> int:
+        """The elements from which on an array is shared among threads; so many times the number built in, where none was measured."""
+        return self.parallel.get(op, {}).get(dtype) or ELEMENTS.get(dtype, ELEMENTS["float32"]) * times
 
     def entry_size(self, ops: Sequence[str], dtype: str) -> int:
         """The elements below which no call depends on any of this."""

@@ -166,3 +166,10 @@ def test_matrix_and_structured_fields() -> None:
     assert_same_bits(fs.logit(record["p"]), want("logit", X[:, 0].copy()))
     with pytest.raises(TypeError, match="structured"):
         fs.logit(record)
+
+
+def test_a_column_is_no_attribute() -> None:
+    """Attributes of a table are its columns: none of them says where it is."""
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"is_cuda": [1.0, 2.0], "device": [3.0, 4.0]})
+    pd.testing.assert_frame_equal(fs.sigmoid(table), fs.ufuncs.sigmoid(table), check_exact=True)

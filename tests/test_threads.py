@@ -111,6 +111,37 @@ print(first, second, max(most) <= 3 + 6, max(most) > 3)
     assert printed(code, pytestconfig) == "0 3 True True"
 
 
+def test_a_loop_of_short_calls_gets_threads(need_c: None, pytestconfig: pytest.Config) -> None:
+    """One such call is over before anybody has come; a loop of them is worth waking somebody for."""
+    code = """
+import os, numpy as np, fastsig as fs
+count = lambda: len(os.listdir('/proc/self/task'))
+x, before, rounds = np.ones(1 << 16, 'f'), count(), 0
+out = np.empty_like(x)
+while count() == before and rounds < 1000:
+    rounds += 1
+    for _ in range(100):
+        fs.sigmoid(x, out=out, threads=2)
+print(rounds < 1000)
+"""
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("this system does not list its threads")
+    assert printed(code, pytestconfig) == "True"
+
+
+def test_pythons_threads_are_for_larger_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer to come than the C library's: where nobody asks for threads, a call takes them from a larger size on."""
+    fs.set_num_threads(2)
+    least = {by: dispatch.least_shared("sigmoid", "float32", by) for by in (None, 2)}
+    monkeypatch.setattr(dispatch, "share", None)
+    without_pool = {by: dispatch.least_shared("sigmoid", "float32", by) for by in (None, 2)}
+    assert without_pool[2] == least[2] == 1 << 16
+    assert without_pool[None] == 1 << 21
+    assert ", 1 thread: " in fs.explain(np.ones(1 << 20, "f"))
+    assert ", 2 threads: " in fs.explain(np.ones(1 << 20, "f"), threads=2)
+    assert ", 2 threads: " in fs.explain(np.ones(1 << 21, "f"))
+
+
 def test_the_gil_is_released(backend: str) -> None:
     """A thread that waits for the GIL gets it during the call: nobody else gives it away, for Python's own switching is off."""
     x = big("log_sigmoid", np.float64)

@@ -17,7 +17,8 @@ from reference import assert_same_bits
 import fastsig as fs
 from fastsig.backends import limits
 
-X = np.linspace(-50, 50, 1 << 18)
+X = np.linspace(-50, 50, 1 << 20)
+"""Large enough for Python's threads, where the C library is not there."""
 STARTS = [name for name in ("fork", "spawn", "forkserver") if name in multiprocessing.get_all_start_methods()]
 
 
