@@ -129,7 +129,8 @@ FORMULA void look_up(uint16_t *line, const uint16_t *from, const uint16_t patche
     float fx[W], fy[W];                                                                                 \
     widen_##SFX(fx, x + i, W);                                                                          \
     if (NIN_##ARITY == 2) widen_##SFX(fy, y + i, W);                                                    \
-    EACH for (size_t j = 0; j < W; j++) fx[j] = CALL_##ARITY(op, f32, fx[j], fy[j]);    \
+    _Pragma("GCC unroll 2") for (size_t k = 0; k < W; k += W / 2)                                       \
+        EACH for (size_t j = k; j < k + W / 2; j++) fx[j] = CALL_##ARITY(op, f32, fx[j], fy[j]);        \
     narrow_##SFX(line, fx, W);                                                                          \
     EACH for (size_t j = 0; j < W; j++) {                                               \
         const uint16_t from = x[i + j];                                                                 \

@@ -85,6 +85,15 @@ def test_what_is_missing_or_new_is_said() -> None:
     assert [line.split(":")[0] for line in remarks] == ["v3 silu float32", "v4 logit float64"]
 
 
+def test_a_machine_keeps_the_counts_of_instruction_sets_that_it_lacks() -> None:
+    now = deepcopy(RECORD)
+    now["instructions an element"] = {"v3 sigmoid float32": 3.0}
+    kept = counts.with_what_is_not_here(now, RECORD)["instructions an element"]
+    assert kept == {"v3 sigmoid float32": 3.0, "baseline sigmoid float32": 95.0, "v4 logit float64": 5.75}
+    now["environment"]["compiler"] = "clang 17"
+    assert counts.with_what_is_not_here(now, RECORD) == now
+
+
 def test_the_record_has_every_kernel() -> None:
     names = set(json.loads(counts.RECORD.read_text())["instructions an element"])
     for op in OPS:

@@ -170,6 +170,15 @@ def compare(now: dict[str, Any], record: dict[str, Any]) -> tuple[list[str], lis
     return rose, remarks
 
 
+def with_what_is_not_here(now: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    """The counts of now, and the record's of instruction sets that this machine lacks, where one compiler made both."""
+    if any(now["environment"][key] != record["environment"].get(key) for key in DEPENDS["kernels"]):
+        return now
+    isas = {name.partition(" ")[0] for name in now["instructions an element"]}
+    kept = {name: n for name, n in record["instructions an element"].items() if name.partition(" ")[0] not in isas}
+    return {**now, "instructions an element": {**now["instructions an element"], **kept}}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--write", action="store_true", help="make this the record")
@@ -187,6 +196,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     if arguments.write:
+        if arguments.record.exists():
+            now = with_what_is_not_here(now, json.loads(arguments.record.read_text()))
         arguments.record.write_text(json.dumps(now, indent=1) + "\n")
         print(f"written to {arguments.record}")
         return 0
