@@ -122,7 +122,8 @@ FORMULA void look_up(uint16_t *line, const uint16_t *from, const uint16_t patche
 }
 #endif
 
-/* halves: computed in float32 and rounded, but for the few inputs of halves.py */
+/* halves: computed in float32 and rounded, but for the few inputs of halves.py; two lines of float32, as for those GCC then takes their
+ * registers in turn where it would go through one line of halves register by register */
 #define FIX(input, result) h = from == input ? result : h;
 #define HALVE(limit) h = (from & 0x7fff) < limit ? (uint16_t)((from & 0x8000) | (((from & 0x7fff) + (from < 0x8000)) >> 1)) : h;
 #define HALF_LINE(op, ARITY, SFX)                                                                       \

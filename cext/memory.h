@@ -66,23 +66,23 @@ static inline void store_rest(void *to, const void *line, size_t bytes) { copy_r
  *
  * In registers of the width that computed it: GCC makes a memcpy with AVX2 out of halves of them, by way of the stack. */
 static inline void store_line(char *out, const void *line, bool stream) {
-#if defined(__AVX__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+    if (stream) _mm512_stream_si512((void *)out, _mm512_load_si512(line));
+    else _mm512_storeu_si512(out, _mm512_load_si512(line));
+#elif defined(__AVX__)
     for (int i = 0; i < LINE; i += 32) {
         const __m256i part = _mm256_load_si256((const void *)((const char *)line + i));
         if (stream) _mm256_stream_si256((void *)(out + i), part);
         else _mm256_storeu_si256((void *)(out + i), part);
     }
-    return;
-#endif
-    if (!stream) {
-        memcpy(out, line, LINE);
-        return;
-    }
-#if defined(__AVX512F__)
-    _mm512_stream_si512((void *)out, _mm512_load_si512(line));
 #elif defined(__SSE2__)
-    for (int i = 0; i < LINE; i += 16) _mm_stream_si128((void *)(out + i), _mm_load_si128((const void *)((const char *)line + i)));
+    for (int i = 0; i < LINE; i += 16) {
+        const __m128i part = _mm_load_si128((const void *)((const char *)line + i));
+        if (stream) _mm_stream_si128((void *)(out + i), part);
+        else _mm_storeu_si128((void *)(out + i), part);
+    }
 #else
+    (void)stream;
     memcpy(out, line, LINE);
 #endif
 }

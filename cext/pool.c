@@ -1,6 +1,8 @@
 /* Why not OpenMP: GNU's hangs a forked child, and two runtimes in one process take each other's cores. Why not Python's threads: each
  * hand-over wants the GIL twice, 20 to 50 us (benchmarks/NOTES.md, "Threads", has both). */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getcpu */
+#endif
 #include "pool.h"
 
 #include <pthread.h>
@@ -10,10 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { PATIENCE = 50000 }; /* ns awake without work: longer than calls in a loop are apart, far shorter than a time slice */
 enum { WORTH_WAKING = 120000 }; /* ns of work left: a wake-up takes 10 to 15 us of the caller's time, and 30 to 70 until somebody comes */
+enum { MORE = 2 }; /* threads that one thread wakes: they wake others in their turn, for waking many would take one thread longer than it gains */
 enum { LOOP_GAP = 25000, LOOP_CALLS = 8 }; /* so many calls with less than so many ns between them are a loop, which will want the threads again */
 enum { STACK = 1 << 20 }; /* bytes: a loss takes 100 KB, nearly all that some systems give a thread */
 
@@ -35,7 +37,8 @@ static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* held by the caller w
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for what follows, and before a thread may look at the job */
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, left = PTHREAD_COND_INITIALIZER;
 static int seats; /* of the job on offer, that nobody has taken */
-static int inside, asleep, workers;
+static bool wake_others; /* the job is worth it */
+static int inside, workers, asleep, called; /* called: no longer counted as asleep, but not here yet */
 static atomic_uint jobs;
 static atomic_uint busy; /* whether anybody is inside, to be read without the lock */
 static atomic_int callers_cpu; /* of the job on offer, where the system tells */
@@ -67,17 +70,32 @@ static void spin_while(atomic_uint *word, unsigned value) {
 #if defined(__linux__)
 static int this_cpu(void) { return sched_getcpu(); }
 
-/* Leaves the CPU of whom it should help, for good: some systems wake a thread where its waker runs, though others are free. */
-static void step_aside(void) {
+/* A thread sleeps where its caller does not run: some systems wake it where it slept or where its waker runs, though others are free, and
+ * there it cannot help. Awake it may go anywhere again. Who changed its CPUs meanwhile keeps that. */
+typedef struct {
+    bool elsewhere;
+    cpu_set_t all, others;
+} places;
+
+static void go_elsewhere(places *p) {
     const int cpu = atomic_load_explicit(&callers_cpu, memory_order_relaxed);
-    cpu_set_t others;
-    if (cpu < 0 || cpu >= CPU_SETSIZE || this_cpu() != cpu || sched_getaffinity(getpid(), sizeof others, &others)) return;
-    CPU_CLR(cpu, &others);
-    if (CPU_COUNT(&others)) sched_setaffinity(0, sizeof others, &others);
+    p->elsewhere = false;
+    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof p->all, &p->all)) return;
+    p->others = p->all;
+    CPU_CLR(cpu, &p->others);
+    p->elsewhere = CPU_COUNT(&p->others) && sched_setaffinity(0, sizeof p->others, &p->others) == 0;
+}
+
+static void go_anywhere(const places *p) {
+    cpu_set_t here;
+    if (p->elsewhere && sched_getaffinity(0, sizeof here, &here) == 0 && CPU_EQUAL(&here, &p->others))
+        sched_setaffinity(0, sizeof p->all, &p->all);
 }
 #else
+typedef int places;
 static int this_cpu(void) { return -1; }
-static void step_aside(void) {}
+static void go_elsewhere(places *p) { *p = 0; }
+static void go_anywhere(const places *p) { (void)p; }
 #endif
 
 static bool take_piece(segment *s, int seat, size_t size) {
@@ -93,14 +111,34 @@ static void take_part(int seat) {
     }
 }
 
+static int lesser(int a, int b) { return a < b ? a : b; }
+
+/* Under `lock`: how many sleepers the seats need, at most so many; they must then be signalled. None while others are on their way: glibc
+ * makes a signal wait for those signalled before. */
+static int call_sleepers(int most) {
+    const int awake = workers - asleep - inside, count = lesser(lesser(seats - awake, asleep), most);
+    if (count <= 0 || called) return 0;
+    asleep -= count;
+    called += count;
+    return count;
+}
+
+static void signal_sleepers(int count) {
+    for (int i = 0; i < count; i++) pthread_cond_signal(&wake);
+}
+
 static void sleep_until_job_after(unsigned seen) {
+    places p;
+    if (atomic_load_explicit(&jobs, memory_order_relaxed) != seen) return;
+    go_elsewhere(&p);
     pthread_mutex_lock(&lock);
     while (atomic_load_explicit(&jobs, memory_order_relaxed) == seen) {
         asleep++;
-        pthread_cond_wait(&wake, &lock);
-        asleep--;
+        while (!called) pthread_cond_wait(&wake, &lock);
+        called--;
     }
     pthread_mutex_unlock(&lock);
+    go_anywhere(&p);
 }
 
 static void *worker(void *unused) {
@@ -108,13 +146,14 @@ static void *worker(void *unused) {
     for (;;) {
         spin_while(&jobs, seen);
         sleep_until_job_after(seen);
-        step_aside();
         pthread_mutex_lock(&lock);
         seen = atomic_load_explicit(&jobs, memory_order_relaxed);
         const int seat = seats ? job.threads - seats-- : 0;
         if (seat) inside++, atomic_store_explicit(&busy, 1, memory_order_relaxed);
+        const int more = wake_others && seat ? call_sleepers(MORE) : 0;
         pthread_mutex_unlock(&lock);
         if (!seat) continue;
+        signal_sleepers(more);
         take_part(seat);
         pthread_mutex_lock(&lock);
         if (--inside == 0) {
@@ -136,13 +175,17 @@ static void hire(int count) {
     pthread_attr_setstacksize(&detached, STACK);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (workers < count && pthread_create(&thread, &detached, worker, NULL) == 0) workers++;
+    while (workers < count && pthread_create(&thread, &detached, worker, NULL) == 0) {
+        pthread_mutex_lock(&lock);
+        workers++;
+        pthread_mutex_unlock(&lock);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&detached);
 }
 
-/* To the threads that are awake; returns how many more there is room for. */
-static int offer(fastsig_work work, void *context, size_t size, size_t grain, int threads) {
+/* To the threads that are awake. Whether there is room for more. */
+static bool offer(fastsig_work work, void *context, size_t size, size_t grain, int threads) {
     const size_t pieces = (size + grain - 1) / grain;
     pthread_mutex_lock(&lock);
     job.work = work, job.context = context, job.grain = grain, job.threads = threads;
@@ -152,24 +195,26 @@ static int offer(fastsig_work work, void *context, size_t size, size_t grain, in
         job.segments[i].end = end < size ? end : size;
     }
     seats = threads - 1;
+    wake_others = false;
     atomic_store_explicit(&callers_cpu, this_cpu(), memory_order_relaxed);
     atomic_fetch_add_explicit(&jobs, 1, memory_order_relaxed);
-    const int missing = seats - (workers - asleep);
+    const bool room = seats > workers - asleep;
     pthread_mutex_unlock(&lock);
-    return missing;
+    return room;
 }
 
-static void wake_up(int missing) {
+static void wake_up(void) {
     pthread_mutex_lock(&lock);
-    const int sleepers = asleep < missing ? asleep : missing;
+    wake_others = true;
+    const int first = call_sleepers(1);
     pthread_mutex_unlock(&lock);
-    for (int i = 0; i < sleepers; i++) pthread_cond_signal(&wake);
+    signal_sleepers(first);
     hire(job.threads - 1);
 }
 
 static bool calls_follow_closely(void) {
-    calls_in_loop = now() - last_end < LOOP_GAP ? calls_in_loop + 1 : 0;
-    return calls_in_loop >= LOOP_CALLS;
+    calls_in_loop = now() - last_end < LOOP_GAP ? lesser(calls_in_loop + 1, LOOP_CALLS) : 0;
+    return calls_in_loop == LOOP_CALLS;
 }
 
 /* Whether what is left takes long, by the time of the caller's first piece. */
@@ -191,14 +236,15 @@ static void close_and_wait(void) {
 }
 
 void fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t least, size_t grain, int threads) {
-    threads = threads < POOL_MOST ? threads : POOL_MOST;
-    if (threads < 2 || size <= grain || pthread_mutex_trylock(&turn)) {
+    const size_t pieces = (size + grain - 1) / grain;
+    threads = lesser(threads, pieces < POOL_MOST ? (int)pieces : POOL_MOST);
+    if (threads < 2 || pthread_mutex_trylock(&turn)) {
         work(context, 0, 0, size);
         return;
     }
     const bool loop = calls_follow_closely();
-    const int missing = offer(work, context, size, grain, threads);
-    if (missing > 0 && (loop || long_after_one_piece(size, least))) wake_up(missing);
+    const bool room = offer(work, context, size, grain, threads);
+    if (room && (loop || long_after_one_piece(size, least))) wake_up();
     take_part(0);
     close_and_wait();
     last_end = now();
@@ -209,7 +255,7 @@ void fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t leas
 static void start_afresh(void) {
     turn = lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     wake = left = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-    seats = inside = asleep = workers = calls_in_loop = 0;
+    seats = inside = workers = asleep = called = calls_in_loop = 0;
     atomic_store(&busy, 0);
 }
 

@@ -198,7 +198,7 @@ def elementwise(
     """One call of a unary operation."""
     if (
         arrays.library_of(x) == "torch"
-        and x.is_cuda
+        and getattr(x, "is_cuda", False)
         and where is True
         and dtype is None
         and order == "K"

@@ -206,6 +206,7 @@ def test_device_of() -> None:
 
 def test_device_of_torch() -> None:
     torch = pytest.importorskip("torch")
+    assert fs.sigmoid(torch.Size([2, 3])).tolist() == fs.sigmoid([2, 3]).tolist(), "not everything of torch's is a tensor"
     assert device_of(torch.ones(3)) == "cpu"
     assert device_of(torch.ones(3, device="meta")) == "meta"
     with pytest.raises(RuntimeError, match=r"is on meta, and .*x\.cpu\(\)"):

@@ -87,9 +87,10 @@ def test_what_is_missing_or_new_is_said() -> None:
 
 def test_a_machine_keeps_the_counts_of_instruction_sets_that_it_lacks() -> None:
     now = deepcopy(RECORD)
-    now["instructions an element"] = {"v3 sigmoid float32": 3.0}
-    kept = counts.with_what_is_not_here(now, RECORD)["instructions an element"]
-    assert kept == {"v3 sigmoid float32": 3.0, "baseline sigmoid float32": 95.0, "v4 logit float64": 5.75}
+    now["instructions an element"] = {"v3 sigmoid float32": 3.0, "v3 logit float64": 10.0}
+    record = changed("instructions an element", "v4 a_removed_operation float32", 1.0)
+    kept = counts.with_what_is_not_here(now, record)["instructions an element"]
+    assert kept == {**now["instructions an element"], "baseline sigmoid float32": 95.0, "v4 logit float64": 5.75}
     now["environment"]["compiler"] = "clang 17"
     assert counts.with_what_is_not_here(now, RECORD) == now
 

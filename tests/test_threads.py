@@ -20,7 +20,7 @@ from fastsig.backends import threads as sharing
 from fastsig.ops import BY_NAME, OPS
 
 UNARY = [op.name for op in OPS if op.nin == 1]
-BIG = (1 << 19) + 12_345
+BIG = (1 << 21) + 12_345
 """Elements that three threads share unevenly, in every type."""
 
 
@@ -61,7 +61,7 @@ def test_any_number_of_threads_has_the_same_bits(name: str, dtype: Any, backend:
 @pytest.mark.parametrize("threads", [2, 3, 300])
 def test_bfloat16_is_shared(threads: int, need_c: None, used: list[int]) -> None:
     bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
-    x = np.resize(anything(BY_NAME["silu"], np.float32, 50_021)[0], 4 * BIG).astype(bfloat16)
+    x = np.resize(anything(BY_NAME["silu"], np.float32, 50_021)[0], BIG).astype(bfloat16)
     assert_same_bits(fs.silu(x, threads=threads).view(np.uint16), fs.ufuncs.silu(x).view(np.uint16))
     assert used == [min(threads, 2 * x.size // dispatch.thresholds().least("silu", "bfloat16"))]
 
@@ -83,63 +83,6 @@ def test_pieces_of_a_large_output_stream_as_the_whole_would(need_c: None) -> Non
                 )
     finally:
         c.set_stream_bytes(before)
-
-
-def test_threads_that_exist(need_c: None, pytestconfig: pytest.Config) -> None:
-    """They are made when first needed, once, and callers at the same time do not multiply them."""
-    code = """
-import os, threading, numpy as np, fastsig as fs
-from fastsig.ops import OPS
-count = lambda: len(os.listdir('/proc/self/task'))
-x, before = np.ones(1 << 20), count()
-fs.sigmoid(np.ones(100)), fs.sigmoid(x, threads=1)
-first = count() - before
-fs.sigmoid(x, threads=4), fs.silu(x, threads=3), fs.logit(x, threads=4)
-second = count() - before
-most, start = [], threading.Barrier(6)
-def call():
-    start.wait()
-    for _ in range(20):
-        fs.sigmoid(x, threads=4)
-        most.append(count() - before)
-callers = [threading.Thread(target=call) for _ in range(6)]
-[c.start() for c in callers], [c.join() for c in callers]
-print(first, second, max(most) <= 3 + 6, max(most) > 3)
-"""
-    if not os.path.isdir("/proc/self/task"):
-        pytest.skip("this system does not list its threads")
-    assert printed(code, pytestconfig) == "0 3 True True"
-
-
-def test_a_loop_of_short_calls_gets_threads(need_c: None, pytestconfig: pytest.Config) -> None:
-    """One such call is over before anybody has come; a loop of them is worth waking somebody for."""
-    code = """
-import os, numpy as np, fastsig as fs
-count = lambda: len(os.listdir('/proc/self/task'))
-x, before, rounds = np.ones(1 << 16, 'f'), count(), 0
-out = np.empty_like(x)
-while count() == before and rounds < 1000:
-    rounds += 1
-    for _ in range(100):
-        fs.sigmoid(x, out=out, threads=2)
-print(rounds < 1000)
-"""
-    if not os.path.isdir("/proc/self/task"):
-        pytest.skip("this system does not list its threads")
-    assert printed(code, pytestconfig) == "True"
-
-
-def test_pythons_threads_are_for_larger_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take longer to come than the C library's: where nobody asks for threads, a call takes them from a larger size on."""
-    fs.set_num_threads(2)
-    least = {by: dispatch.least_shared("sigmoid", "float32", by) for by in (None, 2)}
-    monkeypatch.setattr(dispatch, "share", None)
-    without_pool = {by: dispatch.least_shared("sigmoid", "float32", by) for by in (None, 2)}
-    assert without_pool[2] == least[2] == 1 << 16
-    assert without_pool[None] == 1 << 21
-    assert ", 1 thread: " in fs.explain(np.ones(1 << 20, "f"))
-    assert ", 2 threads: " in fs.explain(np.ones(1 << 20, "f"), threads=2)
-    assert ", 2 threads: " in fs.explain(np.ones(1 << 21, "f"))
 
 
 def test_the_gil_is_released(backend: str) -> None:

@@ -174,8 +174,9 @@ def with_what_is_not_here(now: dict[str, Any], record: dict[str, Any]) -> dict[s
     """The counts of now, and the record's of instruction sets that this machine lacks, where one compiler made both."""
     if any(now["environment"][key] != record["environment"].get(key) for key in DEPENDS["kernels"]):
         return now
-    isas = {name.partition(" ")[0] for name in now["instructions an element"]}
-    kept = {name: n for name, n in record["instructions an element"].items() if name.partition(" ")[0] not in isas}
+    isas, kernels = (set(words) for words in zip(*(name.split(" ", 1) for name in now["instructions an element"]), strict=True))
+    before = {tuple(name.split(" ", 1)): n for name, n in record["instructions an element"].items()}
+    kept = {f"{isa} {kernel}": n for (isa, kernel), n in before.items() if isa not in isas and kernel in kernels}
     return {**now, "instructions an element": {**now["instructions an element"], **kept}}
 
 

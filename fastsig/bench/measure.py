@@ -43,6 +43,10 @@ def timer(call: Any, cpu_time: bool = False, threads: int = 1, **names: Any) -> 
     return Timer(call, timer=clock, globals=names or None)
 
 
+WAKING_CALLS = 12
+"""Untimed calls before several threads are measured, where calls are short."""
+
+
 @dataclass
 class Timed:
     """Something to measure: a timer, what to do before it untimed, and whether it uses several threads."""
@@ -56,15 +60,15 @@ class Timed:
     def ready(self) -> None:
         if self.before:
             self.before()
-        self.timer.timeit(1)
+        self.timer.timeit(1 if self.threads == 1 else min(self.inner, WAKING_CALLS))
 
 
 def interleave(entries: Mapping[str, Timed], rounds: int = 21, at_least: float = 0.0005, seed: int = 0) -> dict[str, Spread]:
     """Measure all entries, ``rounds`` times each in turn and in a new order each time.
 
-    A turn is one call untimed, which brings caches and threads into the state of this entry, and then so many calls
-    as take ``at_least`` seconds: far less than the time slice for which another process may take the core, so that
-    most turns are undisturbed and the median is of those.
+    A turn is one call untimed (of several threads some, for a library may wake them only for more than one), which brings caches
+    and threads into the state of this entry, and then so many calls as take ``at_least`` seconds: far less than the time slice for
+    which another process may take the core, so that most turns are undisturbed and the median is of those.
     """
     for entry in entries.values():
         entry.seconds.clear()

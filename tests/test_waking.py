@@ -1,0 +1,102 @@
+"""Which threads there are, and when they are made, woken or left asleep."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from processes import printed
+
+import fastsig as fs
+from fastsig import dispatch
+from fastsig.backends import threads as sharing
+
+listed = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system does not list its threads")
+
+
+@listed
+def test_threads_that_exist(need_c: None, pytestconfig: pytest.Config) -> None:
+    """They are made when first needed, once, and callers at the same time do not multiply them."""
+    code = """
+import os, threading, numpy as np, fastsig as fs
+from fastsig.ops import OPS
+count = lambda: len(os.listdir('/proc/self/task'))
+x, before = np.ones(1 << 20), count()
+fs.sigmoid(np.ones(100)), fs.sigmoid(x, threads=1)
+first = count() - before
+fs.sigmoid(x, threads=4), fs.silu(x, threads=3), fs.logit(x, threads=4)
+second = count() - before
+most, start = [], threading.Barrier(6)
+def call():
+    start.wait()
+    for _ in range(20):
+        fs.sigmoid(x, threads=4)
+        most.append(count() - before)
+callers = [threading.Thread(target=call) for _ in range(6)]
+[c.start() for c in callers], [c.join() for c in callers]
+print(first, second, max(most) <= 3 + 6, max(most) > 3)
+"""
+    assert printed(code, pytestconfig) == "0 3 True True"
+
+
+@listed
+def test_a_loop_of_short_calls_gets_threads(need_c: None, pytestconfig: pytest.Config) -> None:
+    """One such call is over before anybody could come, but a loop of them is worth waking somebody for."""
+    code = """
+import os, numpy as np, fastsig as fs
+count = lambda: len(os.listdir('/proc/self/task'))
+x, before, rounds = np.ones(1 << 16, 'f'), count(), 0
+out = np.ones_like(x)
+fs.sigmoid(x, out=out, threads=1)
+while count() == before and rounds < 10:
+    rounds += 1
+    for _ in range(20):
+        fs.sigmoid(x, out=out, threads=2)
+print(count() > before)
+"""
+    assert printed(code, pytestconfig) == "True"
+
+
+@listed
+def test_a_thread_that_sleeps_is_woken(need_c: None, pytestconfig: pytest.Config) -> None:
+    """For a long call: it gets time on a processor."""
+    code = """
+import os, time, numpy as np, fastsig as fs
+x, out = np.ones(1 << 22), np.ones(1 << 22)
+def ticks(task): return sum(map(int, open(f'/proc/self/task/{task}/stat').read().rpartition(')')[2].split()[11:13]))
+before = set(os.listdir('/proc/self/task'))
+fs.sigmoid(x, out=out, threads=2)
+worker, = set(os.listdir('/proc/self/task')) - before
+at_first, rounds = ticks(worker), 0
+while ticks(worker) < at_first + 2 and rounds < 1000:
+    rounds += 1
+    time.sleep(0.005)
+    fs.sigmoid(x, out=out, threads=2)
+print(rounds < 1000)
+"""
+    assert printed(code, pytestconfig) == "True"
+
+
+def test_pythons_threads_are_for_larger_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer to come than the C library's: where nobody asks for threads, a call takes them from a larger size on."""
+    fs.set_num_threads(2)
+    least = {by: dispatch.least_shared("sigmoid", "float32", by) for by in (None, 2)}
+    monkeypatch.setattr(dispatch, "share", None)
+    without_pool = {by: dispatch.least_shared("sigmoid", "float32", by) for by in (None, 2)}
+    assert without_pool[2] == least[2] == 1 << 16
+    assert without_pool[None] == 1 << 21
+    assert ", 1 thread: " in fs.explain(np.ones(1 << 20, "f"))
+    assert ", 2 threads: " in fs.explain(np.ones(1 << 20, "f"), threads=2)
+    assert ", 2 threads: " in fs.explain(np.ones(1 << 21, "f"))
+
+
+def test_losses_on_pythons_threads_are_for_larger_arrays(need_numba: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    fs.set_num_threads(2)
+    counts: list[int] = []
+    shared = sharing.over_pieces
+    monkeypatch.setattr(sharing, "over_pieces", lambda work, size, threads: (counts.append(threads), shared(work, size, threads)))
+    x = np.ones(1 << 17, "f")
+    fs.bce_with_logits(x, x, backend="numba")
+    fs.bce_with_logits(x, x, backend="numba", threads=2)
+    assert counts == [1, 2]
