@@ -10,7 +10,6 @@ import os
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "FASTSIG_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
 import platform
 import statistics
@@ -42,8 +41,10 @@ def torch_calls(x: Any, t: Any) -> Contest:
 
 
 def jax_calls(x: Any, t: Any) -> Contest:
-    import jax
-    import jax.numpy as jnp
+    from fastsig.bench.libraries import import_jax
+
+    jax = import_jax()
+    jnp = jax.numpy
 
     def mean(logits: Any, targets: Any) -> Any:
         return jnp.mean(jnp.maximum(logits, 0) - logits * targets + jnp.log1p(jnp.exp(-jnp.abs(logits))))

@@ -16,7 +16,7 @@
 enum { PATIENCE = 50000 }; /* ns awake without work: longer than calls in a loop are apart, far shorter than a time slice */
 enum { WORTH_WAKING = 120000 }; /* ns of work left: a wake-up takes 10 to 15 us of the caller's time, and 30 to 70 until somebody comes */
 enum { MORE = 2 }; /* threads that one thread wakes: they wake others in their turn, for waking many would take one thread longer than it gains */
-enum { LOOP_GAP = 25000, LOOP_CALLS = 8 }; /* so many calls with less than so many ns between them are a loop, which will want the threads again */
+enum { LOOP_GAP = 40000, LOOP_CALLS = 8 }; /* so many calls with less than so many ns between them, of which Python takes 10 to 30, are a loop */
 enum { STACK = 1 << 20 }; /* bytes: a loss takes 100 KB, nearly all that some systems give a thread */
 
 /* A thread begins with the segment of its own seat, so that arrays in the caches mostly stay with the core that had them last. */
@@ -164,6 +164,20 @@ static void *worker(void *unused) {
     }
     return unused;
 }
+
+#if defined(__linux__)
+/* As for threads that sleep: a new one starts where the system likes, which may be its maker's CPU, and waits there. */
+static void send_elsewhere(pthread_t thread) {
+    cpu_set_t all, others;
+    const int cpu = this_cpu();
+    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all)) return;
+    others = all;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) && pthread_setaffinity_np(thread, sizeof others, &others) == 0) pthread_setaffinity_np(thread, sizeof all, &all);
+}
+#else
+static void send_elsewhere(pthread_t thread) { (void)thread; }
+#endif
 
 /* Signals are for the threads of the program: Python's handlers among them. */
 static void hire(int count) {

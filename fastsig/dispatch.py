@@ -209,7 +209,7 @@ def elementwise(
             return result
     _notice_bfloat16(x)
     if type(x) is np.ndarray and x.nbytes >= LEAST_BYTES and where is True and dtype is None and (casting, order, subok) == _PLAIN:
-        result = _on_threads(name, x, out, backend, threads)
+        result = _plain(name, x, out, backend, threads)
         if result is not None:
             return result
     given = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
@@ -230,18 +230,24 @@ def elementwise(
         raise clearer from error
 
 
-def _on_threads(name: str, x: Any, out: Any, backend: str | None, threads: int | None) -> Any:
-    """The result for a plain large array, or None where one thread, or NumPy's own ways, are what it takes."""
+def _plain(name: str, x: Any, out: Any, backend: str | None, threads: int | None) -> Any:
+    """The result for a large array of floats and nothing but an out, on threads where they pay; or None where it is not so plain."""
     dtype = sharing.SHARED.get(x.dtype)
     chosen = named(backend)
-    if dtype is None or chosen == "cuda":
+    if dtype is None or chosen == "cuda" or not (out is None or type(out) is np.ndarray):
         return None
-    least = least_shared(name, dtype, threads)
-    if x.size < least or not sharing.shareable(x, out):
-        return None
-    count = threads_for(x.size, least, thread_limit(threads))
+    if threads is not None:
+        thread_limit(threads)
+    least, count = least_shared(name, dtype, threads), 1
+    if x.size >= least and sharing.shareable(x, out):
+        count = threads_for(x.size, least, thread_limit(threads))
     ufunc = ufunc_of(chosen, name) if chosen else faster(name, x, ufunc_of(host_backend(), name))
-    return sharing.unary(ufunc, x, out, count, share) if count > 1 else ufunc(x) if out is None else ufunc(x, out)
+    if count > 1:
+        return sharing.unary(ufunc, x, out, count, share)
+    try:
+        return ufunc(x) if out is None else ufunc(x, out)
+    except (TypeError, ValueError):
+        return None  # the general way is refused too, and says why in words about the arguments
 
 
 _bfloat16_known = False

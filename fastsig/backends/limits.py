@@ -66,14 +66,20 @@ def _quota_cpus() -> float:
     return max(1, math.ceil(quota)) if math.isfinite(quota) else math.inf
 
 
+def _allowed_cpus() -> int | None:
+    return len(os.sched_getaffinity(0))
+
+
+if hasattr(os, "process_cpu_count"):
+    _allowed_cpus = os.process_cpu_count
+elif not hasattr(os, "sched_getaffinity"):
+    _allowed_cpus = os.cpu_count
+
+
 def available_cpus() -> int:
     """The CPUs that this process may use: its affinity, and a container's limit."""
-    count = getattr(os, "process_cpu_count", None)
-    if count is not None:
-        allowed = int(count() or 1)
-    else:
-        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(min(allowed, _quota_cpus()))
+    allowed, quota = _allowed_cpus() or 1, _quota_cpus()
+    return allowed if allowed <= quota else int(quota)
 
 
 def in_worker() -> str:
@@ -92,8 +98,12 @@ _set: tuple[int, int] | None = None
 """The number that was set, and the process that set it: a forked worker inherits the number, but not the cores."""
 
 
+_FROM_ENVIRONMENT = os.environ.get("FASTSIG_NUM_THREADS") or ""
+"""Read once, at import: a look into the environment takes as long as all else that a call asks here."""
+
+
 def _setting() -> int:
-    text = os.environ.get("FASTSIG_NUM_THREADS") or ""
+    text = _FROM_ENVIRONMENT
     if not text:
         return available_cpus()
     if not text.isdigit() or int(text) < 1:
@@ -117,9 +127,8 @@ def get_num_threads() -> int:
     ValueError
         ``FASTSIG_NUM_THREADS`` is not a positive whole number.
     """
-    ours = _set is not None and _set[1] == os.getpid()
     worker = in_worker()
-    if worker and not (ours and worker.endswith("process")):
+    if worker and not (worker.endswith("process") and _set is not None and _set[1] == os.getpid()):
         return 1
     return _set[0] if _set is not None else _setting()
 

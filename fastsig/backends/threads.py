@@ -105,18 +105,14 @@ def shareable(x: Any, out: Any) -> bool:
     if type(x) is not np.ndarray or x.dtype not in SHARED or inside_worker():
         return False
     flags = x.flags
-    if not (flags.c_contiguous or flags.f_contiguous) or not flags.aligned:
+    if not (flags.forc and flags.aligned):
         return False
     if out is None or out is x:
-        return out is None or bool(x.flags.writeable)
-    return (
-        type(out) is np.ndarray
-        and out.dtype == x.dtype
-        and out.shape == x.shape
-        and out.strides == x.strides
-        and bool(out.flags.writeable and out.flags.aligned)
-        and not np.may_share_memory(x, out)
-    )
+        return out is None or bool(flags.writeable)
+    if type(out) is not np.ndarray or out.dtype != x.dtype or out.strides != x.strides or out.shape != x.shape:
+        return False
+    others = out.flags
+    return bool(others.behaved) and bool((flags.owndata and others.owndata) or not np.may_share_memory(x, out))
 
 
 Share = Callable[[np.ufunc, np.ndarray[Any, Any], np.ndarray[Any, Any], int], bool]

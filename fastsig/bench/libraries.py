@@ -180,7 +180,7 @@ def numexpr_calls(threads: int) -> Callable[[str, Any, Any], Calls | None]:
     return make
 
 
-def _import_jax() -> Any:
+def import_jax() -> Any:
     """JAX for the CPU with float64 and one computing thread.
 
     No setting of JAX does that: XLA_FLAGS have not bound its elementwise loops since it runs them as thunks. Its pool is as
@@ -205,7 +205,7 @@ def _import_jax() -> Any:
 
 
 def jax_calls(op: str, x: Any, out: Any) -> Calls:
-    jax = _import_jax()
+    jax = import_jax()
     nn, special = jax.nn, jax.scipy.special
 
     def sigmoid_grad(v: Any) -> Any:
