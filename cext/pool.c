@@ -67,7 +67,7 @@ static void spin_while(atomic_uint *word, unsigned value) {
         }
 }
 
-#if defined(__linux__)
+#if defined(__linux__) && !defined(__ANDROID__)
 static int this_cpu(void) { return sched_getcpu(); }
 
 /* A thread sleeps where its caller does not run: some systems wake it where it slept or where its waker runs, though others are free, and
@@ -113,11 +113,10 @@ static void take_part(int seat) {
 
 static int lesser(int a, int b) { return a < b ? a : b; }
 
-/* Under `lock`: how many sleepers the seats need, at most so many; they must then be signalled. None while others are on their way: glibc
- * makes a signal wait for those signalled before. */
+/* Under `lock`: how many sleepers the seats need, at most so many; they must then be signalled. */
 static int call_sleepers(int most) {
     const int awake = workers - asleep - inside, count = lesser(lesser(seats - awake, asleep), most);
-    if (count <= 0 || called) return 0;
+    if (count <= 0) return 0;
     asleep -= count;
     called += count;
     return count;
@@ -165,8 +164,8 @@ static void *worker(void *unused) {
     return unused;
 }
 
-#if defined(__linux__)
-/* As for threads that sleep: a new one starts where the system likes, which may be its maker's CPU, and waits there. */
+#if defined(__linux__) && !defined(__ANDROID__)
+/* As for threads that sleep: a new one may be put on its maker's CPU, and wait there for a time slice. */
 static void send_elsewhere(pthread_t thread) {
     cpu_set_t all, others;
     const int cpu = this_cpu();
@@ -189,11 +188,12 @@ static void hire(int count) {
     pthread_attr_setstacksize(&detached, STACK);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_mutex_lock(&lock); /* so that none of them sleeps, and looks where it may go, before it has been sent */
     while (workers < count && pthread_create(&thread, &detached, worker, NULL) == 0) {
-        pthread_mutex_lock(&lock);
+        send_elsewhere(thread);
         workers++;
-        pthread_mutex_unlock(&lock);
     }
+    pthread_mutex_unlock(&lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&detached);
 }
@@ -220,7 +220,7 @@ static bool offer(fastsig_work work, void *context, size_t size, size_t grain, i
 static void wake_up(void) {
     pthread_mutex_lock(&lock);
     wake_others = true;
-    const int first = call_sleepers(1);
+    const int first = called ? 0 : call_sleepers(1); /* glibc may make a signal wait for those signalled before, and the caller waits for nobody */
     pthread_mutex_unlock(&lock);
     signal_sleepers(first);
     hire(job.threads - 1);

@@ -138,7 +138,13 @@ def least_shared(name: str, dtype: str, threads: int | None) -> int:
 def faster(name: str, x: Any, ufunc: np.ufunc) -> np.ufunc:
     """Numba's ufunc, where tune found it faster from this size on and this process has it already; else this one."""
     compiled: Any = sys.modules.get("fastsig.backends.numba_cpu")
-    if compiled is None or _c is None or not thresholds().numba or not thresholds().numba_wins(name, x.dtype.name, x.size):
+    if (
+        compiled is None
+        or _c is None
+        or not x.flags.forc
+        or not thresholds().numba
+        or not thresholds().numba_wins(name, x.dtype.name, x.size)
+    ):
         return ufunc
     return compiled.loaded(name) or ufunc
 
@@ -220,7 +226,11 @@ def elementwise(
     device = arrays.common_device(x=x, out=out[0] if isinstance(out, tuple) and out else out, where=where)
     if device != "cpu" or chosen == "cuda":
         return gpu.elementwise(name, x, device, chosen, out, where, dtype, casting, order)
-    ufunc = ufunc_of(chosen or host_backend(), name)
+    return _on_one_thread(name, ufunc_of(chosen or host_backend(), name), x, out, options)
+
+
+def _on_one_thread(name: str, ufunc: np.ufunc, x: Any, out: Any, options: dict[str, Any]) -> Any:
+    """The ufunc's result; what it refuses is refused in words about the arguments."""
     try:
         return ufunc(x, **options) if out is None else ufunc(x, out=out, **options)
     except (TypeError, ValueError) as error:
@@ -244,10 +254,7 @@ def _plain(name: str, x: Any, out: Any, backend: str | None, threads: int | None
     ufunc = ufunc_of(chosen, name) if chosen else faster(name, x, ufunc_of(host_backend(), name))
     if count > 1:
         return sharing.unary(ufunc, x, out, count, share)
-    try:
-        return ufunc(x) if out is None else ufunc(x, out)
-    except (TypeError, ValueError):
-        return None  # the general way is refused too, and says why in words about the arguments
+    return _on_one_thread(name, ufunc, x, out, {})
 
 
 _bfloat16_known = False

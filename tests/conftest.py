@@ -21,6 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["XDG_CONFIG_HOME"] = "/nonexistent"  # what this user has tuned is not what is tested
+    os.environ.pop("FASTSIG_NUM_THREADS", None)  # read when fastsig is imported
     for name in config.getoption("--hide"):
         if MODULES[name] in sys.modules or "fastsig" in sys.modules:
             raise pytest.UsageError(f"--hide {name}: too late, something imported fastsig or {MODULES[name]} before the tests")
@@ -68,7 +69,6 @@ def default_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     import fastsig as fs
 
     monkeypatch.delenv("FASTSIG_BACKEND", raising=False)
-    monkeypatch.delenv("FASTSIG_NUM_THREADS", raising=False)
     fs.set_num_threads(None)
     yield
     fs.set_num_threads(None)

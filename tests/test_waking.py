@@ -11,6 +11,7 @@ from processes import printed
 import fastsig as fs
 from fastsig import dispatch
 from fastsig.backends import threads as sharing
+from fastsig.backends.limits import available_cpus
 
 listed = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system does not list its threads")
 
@@ -76,6 +77,28 @@ while ticks(worker) < at_first + 2 and rounds < 1000:
 print(rounds < 1000)
 """
     assert printed(code, pytestconfig) == "True"
+
+
+@listed
+@pytest.mark.skipif(available_cpus() < 2, reason="needs two CPUs")
+def test_threads_sleep_away_from_their_caller(need_c: None, pytestconfig: pytest.Config) -> None:
+    """Where they sleep they are woken: there the caller must not be. Awake they may go anywhere."""
+    code = """
+import os, time, numpy as np, fastsig as fs
+x, out, before = np.ones(1 << 22), np.ones(1 << 22), set(os.listdir('/proc/self/task'))
+fs.sigmoid(x, out=out, threads=4)
+workers = set(os.listdir('/proc/self/task')) - before
+time.sleep(0.1)
+ours = os.sched_getaffinity(0)
+missing = [ours - os.sched_getaffinity(int(task)) for task in workers]
+freed, rounds = set(), 0
+while freed != workers and rounds < 2000:
+    rounds += 1
+    fs.sigmoid(x, out=out, threads=4)
+    freed |= {task for task in workers if os.sched_getaffinity(int(task)) == ours}
+print(len(workers), [len(cpus) for cpus in missing], freed == workers)
+"""
+    assert printed(code, pytestconfig) == "3 [1, 1, 1] True"
 
 
 def test_pythons_threads_are_for_larger_arrays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,8 +131,7 @@ def test_no_groups_no_limit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("quota", "cpus"), [(0.5, 1), (1.0, 1), (1.5, 2), (3.0, 3), (math.inf, 8), (20.0, 8)])
 def test_a_limit_bounds_the_threads(quota: float, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "cpu_quota", lambda root: quota)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
-    monkeypatch.setattr(os, "process_cpu_count", lambda: 8, raising=False)
+    monkeypatch.setattr(limits, "_allowed_cpus", lambda: 8)
     limits._quota_cpus.cache_clear()
     try:
         assert limits.available_cpus() == cpus

@@ -114,9 +114,9 @@ def _setting() -> int:
 def get_num_threads() -> int:
     """The most threads that a call from here may use, if it does not say ``threads=`` itself.
 
-    What ``set_num_threads`` set, else ``FASTSIG_NUM_THREADS``, else the CPUs of this process: its affinity and its container's
-    limit. Always 1 in a thread other than the main one, and in a process that multiprocessing, joblib or dask started,
-    unless ``set_num_threads`` was called in that process: there are others beside it, which have the other cores.
+    What ``set_num_threads`` set, else ``FASTSIG_NUM_THREADS`` as it was at import, else the CPUs of this process: its affinity
+    and its container's limit. Always 1 in a thread other than the main one, and in a process that multiprocessing, joblib or
+    dask started, unless ``set_num_threads`` was called in that process: there are others beside it, which have the other cores.
 
     Returns
     -------

@@ -43,8 +43,8 @@ def timer(call: Any, cpu_time: bool = False, threads: int = 1, **names: Any) -> 
     return Timer(call, timer=clock, globals=names or None)
 
 
-WAKING_CALLS = 12
-"""Untimed calls before several threads are measured, where calls are short."""
+WAKING_CALLS, SHORT = 12, 0.0002
+"""Untimed calls before several threads are measured, where a call takes less than so many seconds: it takes a loop of such to wake them."""
 
 
 @dataclass
@@ -54,13 +54,14 @@ class Timed:
     timer: Timer
     before: Any = None
     threads: int = 1
+    warm: int = 1
     inner: int = 1
     seconds: list[float] = field(default_factory=list)
 
     def ready(self) -> None:
         if self.before:
             self.before()
-        self.timer.timeit(1 if self.threads == 1 else min(self.inner, WAKING_CALLS))
+        self.timer.timeit(self.warm)
 
 
 def interleave(entries: Mapping[str, Timed], rounds: int = 21, at_least: float = 0.0005, seed: int = 0) -> dict[str, Spread]:
@@ -78,6 +79,7 @@ def interleave(entries: Mapping[str, Timed], rounds: int = 21, at_least: float =
         if once < at_least / 20:  # one call is too short to be told apart from the clock
             once = max(entry.timer.timeit(50) / 50, 1e-8)
         entry.inner = max(1, round(at_least / once))
+        entry.warm = WAKING_CALLS if entry.threads != 1 and once < SHORT else 1
     order, shuffler = list(entries.values()), random.Random(seed)
     for _ in range(rounds):
         shuffler.shuffle(order)
