@@ -76,11 +76,9 @@ static inline void store_line(char *out, const void *line, bool stream) {
         else _mm256_storeu_si256((void *)(out + i), part);
     }
 #elif defined(__SSE2__)
-    for (int i = 0; i < LINE; i += 16) {
-        const __m128i part = _mm_load_si128((const void *)((const char *)line + i));
-        if (stream) _mm_stream_si128((void *)(out + i), part);
-        else _mm_storeu_si128((void *)(out + i), part);
-    }
+    if (!stream) memcpy(out, line, LINE);
+    else
+        for (int i = 0; i < LINE; i += 16) _mm_stream_si128((void *)(out + i), _mm_load_si128((const void *)((const char *)line + i)));
 #else
     (void)stream;
     memcpy(out, line, LINE);
