@@ -15,7 +15,7 @@ test:
 lint:
 	ruff check .
 	ruff format --check .
-	mypy --strict fastsig
+	mypy
 
 bench:
 	$(PYTHON) -m fastsig bench

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import fastsig as fs
+from fastsig.measure.styles import styles_of
 
 RESULTS = Path(__file__).parent / "results"
 Calls = dict[str, Callable[[], Any]]
@@ -146,18 +147,22 @@ def launches() -> dict[str, float]:
 
 
 def plot(rows: list[dict[str, Any]], path: Path, device: str) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     mine = [row for row in rows if row["dtype"] == "float32"]
-    figure, axes = plt.subplots(figsize=(9, 0.35 * len(mine) + 1.5), layout="constrained")
+    styles = styles_of([row["library"] for row in mine])
+    figure = Figure(figsize=(9, 0.35 * len(mine) + 1.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
     labels = [f"{row['op']}, {row['library']}" for row in mine]
-    axes.barh(labels, [row["of_copy"] for row in mine], color=["C0" if row["library"] == "fastsig" else "C7" for row in mine])
+    axes.barh(labels, [row["of_copy"] for row in mine], color=[styles[row["library"]].colour for row in mine])
+    for row, label in zip(mine, axes.get_yticklabels(), strict=True):
+        label.set_fontweight("bold" if styles[row["library"]].ours else "normal")
     axes.axvline(1, color="black", linewidth=0.8)
     axes.invert_yaxis()
-    axes.set(xlabel="bandwidth, as a share of a device copy's", title=f"float32 on {device}")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set(xlabel="bandwidth, as a share of a device copy's", title=f"float32 on {device}, higher is better")
     figure.savefig(path, dpi=120)
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import fastsig as fs
-from fastsig.bench.measure import Timed, interleave, timer
+from fastsig.measure.timing import Timed, interleave, timer
 from fastsig.ops import BY_NAME
 
 ROWS = 64

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 import fastsig as fs
-from fastsig import passes, plans
+from fastsig.kernels import plan
+from fastsig.losses import evaluate
 
 Contest = dict[str, Callable[[], Any]]
 
@@ -41,7 +42,7 @@ def torch_calls(x: Any, t: Any) -> Contest:
 
 
 def jax_calls(x: Any, t: Any) -> Contest:
-    from fastsig.bench.libraries import import_jax
+    from fastsig.measure.libraries import import_jax
 
     jax = import_jax()
     jnp = jax.numpy
@@ -110,14 +111,14 @@ def data(n: int, dtype: Any) -> tuple[Any, Any]:
 def sum_cost(n: int, rounds: int) -> None:
     """The exact sum beside the same kernel that writes its elements and sums nothing."""
     x, t = data(n, np.float32)
-    ops = passes.operands("bench", "logits", x, t, None, None, None)
+    ops = evaluate.operands("bench", "logits", x, t, None, None, None)
     out = np.empty_like(x)
-    how: dict[str, Any] = {"looks": 0, "backend": None, "threads": 1}
-    numbers = plans.Numbers()
+    how: dict[str, Any] = {"checks": 0, "backend": None, "threads": 1}
+    numbers = plan.Numbers()
     contest: Contest = {
-        "elements written": lambda: passes.run(ops, plans.LOGITS, numbers, (out, None, None), summed=False, **how),
-        "exact sum": lambda: passes.run(ops, plans.LOGITS, numbers, passes.NOTHING, summed=True, **how),
-        "with check": lambda: passes.run(ops, plans.LOGITS, numbers, passes.NOTHING, summed=True, **(how | {"looks": 1})),
+        "elements written": lambda: evaluate.run(ops, plan.LOGITS, numbers, (out, None, None), summed=False, **how),
+        "exact sum": lambda: evaluate.run(ops, plan.LOGITS, numbers, evaluate.NOTHING, summed=True, **how),
+        "with check": lambda: evaluate.run(ops, plan.LOGITS, numbers, evaluate.NOTHING, summed=True, **(how | {"checks": 1})),
     }
     row(f"cost of the sum and of the check, {n:,} float32 (in cache)", n, contest, rounds)
 

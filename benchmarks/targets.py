@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 import fastsig as fs
-from fastsig.bench.measure import Spread, Timed, inputs, interleave, timer
-from fastsig.bench.peers import PEERS, dtype_of
-from fastsig.bench.report import machine
+from fastsig.measure.peers import PEERS, dtype_of
+from fastsig.measure.speed.report import machine
+from fastsig.measure.timing import Spread, Timed, inputs, interleave, timer
 
 CPU_TIME = False
 """--cpu-time sets it."""

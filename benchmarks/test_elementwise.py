@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastsig.bench.measure import MODES, inputs
-from fastsig.bench.peers import DTYPES, UNARY, Peer, dtype_of, installed
+from fastsig.measure.peers import DTYPES, UNARY, Peer, dtype_of, installed
+from fastsig.measure.timing import MODES, inputs
 
 pytest.importorskip("pytest_benchmark")
 

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from fastsig import dispatch
-from fastsig.backends.limits import available_cpus
-from fastsig.backends.threads import unary
-from fastsig.bench.measure import Timed, inputs, interleave
+from fastsig.dispatch import availability, sharing
+from fastsig.measure.timing import Timed, inputs, interleave
+from fastsig.system.cpu import available_cpus
 
 
-def entry(ufunc: Any, x: Any, out: Any, threads: int, share: Any) -> Timed:
-    call = (lambda: ufunc(x, out=out)) if threads == 1 else (lambda: unary(ufunc, x, out, threads, share))
+def entry(ufunc: Any, x: Any, out: Any, threads: int) -> Timed:
+    call = (lambda: ufunc(x, out=out)) if threads == 1 else (lambda: sharing.unary(ufunc, x, out, threads))
     return Timed(Timer(call), threads=threads)
 
 
@@ -33,17 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=61)
     parser.add_argument("--python-threads", action="store_true", help="pieces handed to Python's threads, as without the C library")
     arguments = parser.parse_args(argv)
-    share = None if arguments.python_threads else dispatch.share
-    ufunc, many = (
-        dispatch.ufunc_of(dispatch.choose("cpu", 1, np.dtype(arguments.dtype), dispatch.available()).backend, arguments.op),
-        arguments.threads,
-    )
+    if arguments.python_threads:
+        sharing.share = None
+    ufunc, many = availability.host_ufunc(arguments.op), arguments.threads
     columns = "".join(f"{f'{to} 1':>10}{f'{to} {many}':>10}{'gain':>6}{'best':>6}" for to in ("out", "alloc"))
     print(f"{'elements':>12}{columns}   (µs a call)")
     for power in range(14, 26):
         x = inputs(arguments.op, np.dtype(arguments.dtype), 1 << power)
         out = np.zeros_like(x)
-        entries = {f"{to} {n}": entry(ufunc, x, {"out": out, "alloc": None}[to], n, share) for to in ("out", "alloc") for n in (1, many)}
+        entries = {f"{to} {n}": entry(ufunc, x, {"out": out, "alloc": None}[to], n) for to in ("out", "alloc") for n in (1, many)}
         found = interleave(entries, arguments.rounds if power < 22 else 11)
         line = f"{1 << power:12,}"
         for to in ("out", "alloc"):

@@ -1,7 +1,7 @@
 /* An exact sum of doubles: a fixed-point number of 68 digits of 32 bits in 64-bit words, the lowest bit worth 2^-1074.
  *
  * Additions commute, so the order and the number of adders leave no trace. A word takes 2^30 additions before it could overflow,
- * which is 2^40 elements in blocks of 1,024. Non-finite numbers are counted apart. Twin: exact_add in fastsig/backends/numba_blocks.py. */
+ * which is 2^40 elements in blocks of 1,024. Non-finite numbers are counted apart. Twin: exact_add in fastsig/kernels/numba/blocks.py. */
 #ifndef FASTSIG_EXACT_SUM_H
 #define FASTSIG_EXACT_SUM_H
 #include <stdint.h>

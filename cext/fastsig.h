@@ -1,7 +1,7 @@
 /* fastsig: the C ABI.
  *
- * For every operation OP of fastsig_ops.h (sigmoid, sigmoid_grad, log_sigmoid, softplus, logit, silu, silu_grad of one input;
- * bce_with_logits, bce_with_logits_grad of x and t, bce, bce_grad of p and t) and every type SFX
+ * For every operation OP of fastsig_ops.h (sigmoid, sigmoid_grad, log_sigmoid, softplus, logit, silu, silu_grad, tanh, tanh_grad of
+ * one input; bce_with_logits, bce_with_logits_grad of x and t, bce, bce_grad of p and t) and every type SFX
  *
  *     f32   float       f64   double
  *     f16   uint16_t holding IEEE binary16      bf16   uint16_t holding bfloat16
@@ -14,8 +14,8 @@
  * with `const T *y` (and `ptrdiff_t y_step`) after x where the operation has two inputs. Steps are in bytes and may be
  * negative or, for inputs, zero. Every element must be aligned for its type. `out` may be the same array as an input; any other
  * overlap is undefined. No function allocates, fails, sets errno or leaves a floating-point exception flag behind; all may be
- * called from any number of threads at once. The default rounding mode is assumed. Results do not depend on n, steps,
- * alignment or instruction set. Accuracy and limits: docs/accuracy.md.
+ * called from any number of threads at once. Results do not depend on n, steps, alignment, instruction set, or the thread's
+ * floating-point environment (rounding mode, flush to zero), which is as before afterwards. Accuracy and limits: docs/accuracy.md.
  */
 #ifndef FASTSIG_H
 #define FASTSIG_H
@@ -28,7 +28,11 @@
 extern "C" {
 #endif
 
-/* "0.1.0"; the ABI stays compatible within a major version */
+/* The number in the library's file name: what was compiled against it runs with every library of that number. */
+#define FASTSIG_ABI_VERSION 0
+/* The same number, of the library that was loaded. */
+int fastsig_abi_version(void);
+/* As fastsig.__version__ in Python: MAJOR.MINOR.PATCH. */
 const char *fastsig_version(void);
 
 /* The instruction set in use: "baseline", "v3" (AVX2, FMA) or "v4" (AVX-512). The best one is chosen when the library loads. */

@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "environment.h"
 #include "fastsig_constants.h"
 #include "fastsig_halves.h"
 #include "library.h"
@@ -18,7 +19,7 @@
 #include "formulas/f64.h"
 #include "formulas/half.h"
 
-enum { BLOCK = 1024 };
+enum { BLOCK = 512 }; /* three of them stand on the stack */
 
 typedef void (*run_fn)(const void *const *in, void *out, size_t n);
 
@@ -80,7 +81,7 @@ static void run_strided(const kernel *k, char *const *args, const ptrdiff_t *ste
 }
 
 static void drive(const kernel *k, char *const *args, const ptrdiff_t *steps, size_t n) {
-    const flags_t flags = flags_save();
+    const environment callers = environment_enter();
     bool contiguous = true;
     for (int a = 0; a <= k->nin; a++) contiguous &= steps[a] == (ptrdiff_t)k->size;
     if (!contiguous)
@@ -89,13 +90,13 @@ static void drive(const kernel *k, char *const *args, const ptrdiff_t *steps, si
         run_streaming(k, args, n);
     else
         k->run((const void *const[2]){args[0], args[k->nin - 1]}, args[k->nin], n);
-    flags_restore(flags);
+    environment_leave(callers);
 }
 
 static void drive_past_caches(const kernel *k, char *const *args, size_t n) {
-    const flags_t flags = flags_save();
+    const environment callers = environment_enter();
     run_streaming(k, args, n);
-    flags_restore(flags);
+    environment_leave(callers);
 }
 
 /* ---- one operation: whole lines, then one more over a padded copy of the rest ---- */

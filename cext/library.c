@@ -2,18 +2,20 @@
 #include "fastsig.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "exact_sum.h"
+#include "fastsig_version.h"
 #include "library.h"
 #include "pool.h"
 #include "reduce.h"
 
-const fastsig_table *fastsig_active = &fastsig_table_baseline;
+const fastsig_table *_Atomic fastsig_active = &fastsig_table_baseline;
 /* The most that one program's share of a last-level cache was seen to hold of an output: benchmarks/NOTES.md, "Streaming stores". */
 enum { SHARE = 24 << 20 };
-size_t fastsig_stream_threshold = SHARE;
+_Atomic size_t fastsig_stream_threshold = SHARE;
 
 static int always(void) { return 1; }
 #ifdef FASTSIG_X86
@@ -73,6 +75,7 @@ __attribute__((constructor)) static void choose(void) {
 
 const char *fastsig_isa(void) { return fastsig_active->name; }
 const char *fastsig_version(void) { return FASTSIG_VERSION; }
+int fastsig_abi_version(void) { return FASTSIG_ABI_VERSION; }
 size_t fastsig_stream_bytes(void) { return fastsig_stream_threshold; }
 void fastsig_set_stream_bytes(size_t bytes) { fastsig_stream_threshold = bytes; }
 
@@ -106,34 +109,39 @@ int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, in
 }
 
 /* Each seat has a sum of its own: exact sums add up to the same bits in any order. */
-enum { REDUCERS = 64, PIECES_EACH = 8, LEAST_BLOCKS = 8, MOST_BLOCKS = 1024, BLOCK = 1024 };
+enum { REDUCERS = 64, PIECES_EACH = 8, LEAST_BLOCKS = 8, MOST_BLOCKS = 512, BLOCK = 1024 };
+
+typedef struct {
+    int64_t sum[SUM_WORDS];
+    int bad;
+} share;
 
 typedef struct {
     const int64_t *plan;
     const double *numbers;
-    int64_t sums[REDUCERS][SUM_WORDS];
-    int bad[REDUCERS];
+    share *shares;
 } reduction;
 
 static void reduce_piece(void *context, int seat, size_t start, size_t stop) {
-    reduction *r = context;
-    r->bad[seat] |= fastsig_reduce(r->plan, r->numbers, (int64_t)start, (int64_t)stop, r->sums[seat]);
+    const reduction *r = context;
+    share *const own = &r->shares[seat];
+    own->bad |= fastsig_reduce(r->plan, r->numbers, (int64_t)start, (int64_t)stop, own->sum);
 }
 
 int fastsig_reduce_all(const int64_t *plan, const double *numbers, int threads, int64_t *sum) {
     const size_t size = (size_t)((const fastsig_plan *)plan)->size;
-    reduction r;
+    share only = {0}, *shares = NULL;
     threads = threads < REDUCERS ? threads : REDUCERS;
-    memset(r.sums, 0, (size_t)threads * sizeof r.sums[0]);
-    memset(r.bad, 0, (size_t)threads * sizeof r.bad[0]);
-    r.plan = plan, r.numbers = numbers;
+    if (threads > 1) shares = calloc((size_t)threads, sizeof *shares);
+    if (!shares) threads = 1;
+    reduction r = {plan, numbers, shares ? shares : &only};
     size_t blocks = size / BLOCK / ((size_t)threads * PIECES_EACH);
     blocks = blocks < LEAST_BLOCKS ? LEAST_BLOCKS : blocks > MOST_BLOCKS ? MOST_BLOCKS : blocks;
-    fastsig_pool_run(reduce_piece, &r, size, LEAST_BLOCKS * BLOCK, blocks * BLOCK, threads);
-    int bad = 0;
+    int bad = fastsig_pool_run(reduce_piece, &r, size, LEAST_BLOCKS * BLOCK, blocks * BLOCK, threads) ? STOPPED : 0;
     for (int i = 0; i < threads; i++) {
-        bad |= r.bad[i];
-        for (int w = 0; sum && w < SUM_WORDS; w++) sum[w] += r.sums[i][w];
+        bad |= r.shares[i].bad;
+        for (int w = 0; sum && w < SUM_WORDS; w++) sum[w] += r.shares[i].sum[w];
     }
+    free(shares);
     return bad;
 }

@@ -28,6 +28,7 @@ extern const fastsig_table fastsig_table_baseline;
 extern const fastsig_table fastsig_table_v3, fastsig_table_v4;
 #endif
 
-extern const fastsig_table *fastsig_active;
-extern size_t fastsig_stream_threshold;
+/* Atomic: they may be set while other threads compute. */
+extern const fastsig_table *_Atomic fastsig_active;
+extern _Atomic size_t fastsig_stream_threshold;
 #endif

@@ -1,4 +1,4 @@
-/* What every array loop needs around its arithmetic: the floating-point flags, and stores past the caches. */
+/* What every array loop needs around its arithmetic: the last elements, and stores past the caches. */
 #ifndef FASTSIG_MEMORY_H
 #define FASTSIG_MEMORY_H
 #include <stdbool.h>
@@ -7,35 +7,9 @@
 
 #if defined(__SSE2__)
 #include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_acle.h>
 #endif
 
 enum { LINE = 64 };
-
-/* ---- floating-point flags: a kernel leaves them as it found them ---- */
-#if defined(__SSE2__)
-typedef unsigned flags_t;
-static inline flags_t flags_save(void) { return _mm_getcsr(); }
-static inline void flags_restore(flags_t flags) { _mm_setcsr(flags); }
-#elif defined(__aarch64__)
-typedef uint64_t flags_t;
-static inline flags_t flags_save(void) {
-    flags_t flags;
-    __asm__ volatile("mrs %0, fpsr" : "=r"(flags)::"memory");
-    return flags;
-}
-static inline void flags_restore(flags_t flags) { __asm__ volatile("msr fpsr, %0" ::"r"(flags) : "memory"); }
-#else
-#include <fenv.h>
-typedef fexcept_t flags_t;
-static inline flags_t flags_save(void) {
-    flags_t flags;
-    fegetexceptflag(&flags, FE_ALL_EXCEPT);
-    return flags;
-}
-static inline void flags_restore(flags_t flags) { fesetexceptflag(&flags, FE_ALL_EXCEPT); }
-#endif
 
 /* ---- the last elements, which fill no line: to a line of their own, zeros after them, and back ----
  *

@@ -11,13 +11,22 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
+#if defined(__linux__)
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#endif
 
 enum { PATIENCE = 50000 }; /* ns awake without work: longer than calls in a loop are apart, far shorter than a time slice */
 enum { WORTH_WAKING = 120000 }; /* ns of work left: a wake-up takes 10 to 15 us of the caller's time, and 30 to 70 until somebody comes */
 enum { MORE = 2 }; /* threads that one thread wakes: they wake others in their turn, for waking many would take one thread longer than it gains */
 enum { LOOP_GAP = 40000, LOOP_CALLS = 8 }; /* so many calls with less than so many ns between them, of which Python takes 10 to 30, are a loop */
-enum { STACK = 1 << 20 }; /* bytes: a loss takes 100 KB, nearly all that some systems give a thread */
+enum { STACK = 1 << 18 }; /* bytes, of which a loop takes at most 24 KiB */
+enum { ASK_AFTER = 50000000 }; /* ns between two questions whether to stop */
+enum { FIRST_ALONE = 1 << 16, MOST_ALONE = 1 << 21, SHORT = 10000000 }; /* elements of a piece that nobody shares: twice as many after one that took fewer ns */
 
 /* A thread begins with the segment of its own seat, so that arrays in the caches mostly stay with the core that had them last. */
 typedef struct {
@@ -70,6 +79,36 @@ static void spin_while(atomic_uint *word, unsigned value) {
 #if defined(__linux__) && !defined(__ANDROID__)
 static int this_cpu(void) { return sched_getcpu(); }
 
+static int affinity = AFFINITY_UNLESS_FILTERED;
+static atomic_bool filtered;
+
+/* Of the calling thread, which its new threads inherit; also where the system does not say. `turn` is held. */
+static bool has_filter(void) {
+    static char text[1 << 14];
+    static const char line[] = "\nSeccomp:\t";
+    size_t size = 0;
+    const int file = open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC);
+    if (file < 0) return true;
+    for (ssize_t n; (n = read(file, text + size, sizeof text - 1 - size)) > 0;) size += (size_t)n;
+    close(file);
+    text[size] = 0;
+    const char *const at = strstr(text, line);
+    return at ? at[sizeof line - 1] != '0' : size == 0 || size == sizeof text - 1; /* systems that have no filters have no such line */
+}
+
+/* Whether a thread may be moved to other CPUs: filters of system calls are there that end the process for it (systemd's @resources). A
+ * filter may come later, for all threads at once; but whether it has, not every filter lets a thread ask, so what was there first is read. */
+static bool may_move(void) {
+    if (affinity != AFFINITY_UNLESS_FILTERED) return affinity == AFFINITY_ALWAYS;
+    if (atomic_load_explicit(&filtered, memory_order_relaxed)) return false;
+    const int mode = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
+    return mode == 0 || (mode < 0 && errno == EINVAL); /* a system that has no filters */
+}
+
+static void look_for_filters(void) {
+    if (affinity == AFFINITY_UNLESS_FILTERED && has_filter()) atomic_store_explicit(&filtered, true, memory_order_relaxed);
+}
+
 /* A thread sleeps where its caller does not run: some systems wake it where it slept or where its waker runs, though others are free, and
  * there it cannot help. Awake it may go anywhere again. Who changed its CPUs meanwhile keeps that. */
 typedef struct {
@@ -80,7 +119,7 @@ typedef struct {
 static void go_elsewhere(places *p) {
     const int cpu = atomic_load_explicit(&callers_cpu, memory_order_relaxed);
     p->elsewhere = false;
-    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof p->all, &p->all)) return;
+    if (!may_move() || cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof p->all, &p->all)) return;
     p->others = p->all;
     CPU_CLR(cpu, &p->others);
     p->elsewhere = CPU_COUNT(&p->others) && sched_setaffinity(0, sizeof p->others, &p->others) == 0;
@@ -88,15 +127,19 @@ static void go_elsewhere(places *p) {
 
 static void go_anywhere(const places *p) {
     cpu_set_t here;
-    if (p->elsewhere && sched_getaffinity(0, sizeof here, &here) == 0 && CPU_EQUAL(&here, &p->others))
+    if (p->elsewhere && may_move() && sched_getaffinity(0, sizeof here, &here) == 0 && CPU_EQUAL(&here, &p->others))
         sched_setaffinity(0, sizeof p->all, &p->all);
 }
 #else
 typedef int places;
+static int affinity;
 static int this_cpu(void) { return -1; }
+static void look_for_filters(void) {}
 static void go_elsewhere(places *p) { *p = 0; }
 static void go_anywhere(const places *p) { (void)p; }
 #endif
+
+void fastsig_set_affinity(int when) { affinity = when; }
 
 static bool take_piece(segment *s, int seat, size_t size) {
     const size_t start = atomic_fetch_add_explicit(&s->next, size, memory_order_relaxed);
@@ -105,10 +148,51 @@ static bool take_piece(segment *s, int seat, size_t size) {
     return true;
 }
 
-static void take_part(int seat) {
+/* ---- the caller asks whether to stop; the others find nothing left to do ---- */
+static bool (*whether_to_stop)(void);
+
+void fastsig_pool_ask(bool (*question)(void)) { whether_to_stop = question; }
+
+/* asked: when it last was */
+static bool told_to_stop(int64_t time, int64_t *asked) {
+    if (!whether_to_stop || time - *asked < ASK_AFTER) return false;
+    *asked = time;
+    return whether_to_stop();
+}
+
+static void leave_nothing(void) {
+    for (int i = 0; i < job.threads; i++) atomic_store_explicit(&job.segments[i].next, job.segments[i].end, memory_order_relaxed);
+}
+
+/* asked: of the thread that may stop all. Whether it did. */
+static bool take_part(int seat, int64_t *asked) {
     for (int i = 0; i < job.threads; i++) {
-        while (take_piece(&job.segments[(seat + i) % job.threads], seat, job.grain)) {}
+        while (take_piece(&job.segments[(seat + i) % job.threads], seat, job.grain)) {
+            if (asked && told_to_stop(now(), asked)) {
+                leave_nothing();
+                return true;
+            }
+        }
     }
+    return false;
+}
+
+static bool work_alone(fastsig_work work, void *context, size_t size) {
+    if (size <= FIRST_ALONE) {
+        work(context, 0, 0, size);
+        return false;
+    }
+    int64_t before = now(), asked = before;
+    for (size_t start = 0, piece = FIRST_ALONE; start < size;) {
+        const size_t stop = size - start < piece ? size : start + piece;
+        work(context, 0, start, stop);
+        start = stop;
+        const int64_t time = now();
+        if (time - before < SHORT && piece < MOST_ALONE) piece *= 2;
+        before = time;
+        if (start < size && told_to_stop(time, &asked)) return true;
+    }
+    return false;
 }
 
 static int lesser(int a, int b) { return a < b ? a : b; }
@@ -153,7 +237,7 @@ static void *worker(void *unused) {
         pthread_mutex_unlock(&lock);
         if (!seat) continue;
         signal_sleepers(more);
-        take_part(seat);
+        take_part(seat, NULL);
         pthread_mutex_lock(&lock);
         if (--inside == 0) {
             atomic_store_explicit(&busy, 0, memory_order_relaxed);
@@ -169,7 +253,7 @@ static void *worker(void *unused) {
 static void send_elsewhere(pthread_t thread) {
     cpu_set_t all, others;
     const int cpu = this_cpu();
-    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all)) return;
+    if (!may_move() || cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all)) return;
     others = all;
     CPU_CLR(cpu, &others);
     if (CPU_COUNT(&others) && pthread_setaffinity_np(thread, sizeof others, &others) == 0) pthread_setaffinity_np(thread, sizeof all, &all);
@@ -184,6 +268,7 @@ static void hire(int count) {
     pthread_attr_t detached;
     pthread_t thread;
     if (workers >= count || pthread_attr_init(&detached)) return;
+    look_for_filters();
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&detached, STACK);
     sigfillset(&all);
@@ -249,20 +334,21 @@ static void close_and_wait(void) {
     pthread_mutex_unlock(&lock);
 }
 
-void fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t least, size_t grain, int threads) {
+bool fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t least, size_t grain, int threads) {
     const size_t pieces = (size + grain - 1) / grain;
     threads = lesser(threads, pieces < POOL_MOST ? (int)pieces : POOL_MOST);
     if (threads < 2 || pthread_mutex_trylock(&turn)) {
-        work(context, 0, 0, size);
-        return;
+        return work_alone(work, context, size);
     }
     const bool loop = calls_follow_closely();
     const bool room = offer(work, context, size, grain, threads);
     if (room && (loop || long_after_one_piece(size, least))) wake_up();
-    take_part(0);
+    int64_t asked = now();
+    const bool stopped = take_part(0, &asked);
     close_and_wait();
     last_end = now();
     pthread_mutex_unlock(&turn);
+    return stopped;
 }
 
 /* A forked child has none of the threads, and the locks as they happened to be. */

@@ -1,12 +1,15 @@
 /* The losses in one pass over blocks of 1,024 elements. Compiled once for each instruction set, like kernels.c. */
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "environment.h"
 #include "exact_sum.h"
 #include "fastsig_constants.h"
 #include "library.h"
 #include "memory.h"
 #include "reduce.h"
+#include "scratch.h"
 
 #define FORMULA static inline __attribute__((always_inline))
 #define CAT_(a, b) a##_##b
@@ -22,21 +25,29 @@ enum { BLOCK = 1024 };
 #define IVDEP _Pragma("GCC ivdep")
 #define LOOP(n) IVDEP for (size_t j = 0; j < (n); j++)
 
-/* ---- the sum of a block by halving: i with i + 512, then 256, ... ---- */
-static double block_sum_f32(const float *v, double *rest) {
-    double h[BLOCK / 2];
-    LOOP(BLOCK / 2) h[j] = (double)v[j] + (double)v[j + BLOCK / 2];
-    for (size_t half = BLOCK / 4; half >= 8; half /= 2) LOOP(half) h[j] += h[j + half];
+/* ---- the sum of a block by halving: i with i + 512, then 256, ...; a short block begins where the first zero would be added ---- */
+typedef struct { double sums[BLOCK / 2], errors[BLOCK / 2]; } halves;
+
+static size_t summed_width(size_t n) {
+    size_t width = BLOCK;
+    while (width / 2 >= n && width > 16) width /= 2;
+    return width;
+}
+
+static double block_sum_f32(const float *v, size_t width, halves *to, double *rest) {
+    double *const h = to->sums;
+    LOOP(width / 2) h[j] = (double)v[j] + (double)v[j + width / 2];
+    for (size_t half = width / 4; half >= 8; half /= 2) LOOP(half) h[j] += h[j + half];
     *rest = 0;
     return ((h[0] + h[4]) + (h[2] + h[6])) + ((h[1] + h[5]) + (h[3] + h[7]));
 }
 
 /* the sum, and in `rest` the sum of all its rounding errors (TwoSum at each addition) */
-static double block_sum_f64(const double *v, double *rest) {
-    double h[BLOCK / 2], e[BLOCK / 2];
-    for (size_t half = BLOCK / 2; half; half /= 2) {
-        const double *from = half == BLOCK / 2 ? v : h;
-        const bool first = half == BLOCK / 2;
+static double block_sum_f64(const double *v, size_t width, halves *to, double *rest) {
+    double *const h = to->sums, *const e = to->errors;
+    for (size_t half = width / 2; half; half /= 2) {
+        const bool first = half == width / 2;
+        const double *from = first ? v : h;
         LOOP(half) {
             double a = from[j], b = from[j + half], s = a + b, t = s - a;
             double error = (a - (s - t)) + (b - t);
@@ -58,6 +69,37 @@ static double block_sum_f64(const double *v, double *rest) {
         }                                                              \
         break;
 
+/* ---- a square of elements in Fortran order, to rows so many elements apart ---- */
+enum { TILE = 131072, TILE_ROWS = 16, SQUARE = 8 };
+#define TRANSPOSE(SFX, R)                                                                                          \
+    static inline void transpose_square_##SFX(const char *from, ptrdiff_t stride, R *to, int64_t apart) {          \
+        R square[SQUARE][SQUARE];                                                                          \
+        for (int i = 0; i < SQUARE; i++) memcpy(square[i], from + i * stride, sizeof square[i]);               \
+        for (int i = 0; i < SQUARE; i++)                                                                       \
+            for (int j = 0; j < SQUARE; j++) to[i * apart + j] = square[j][i];                                 \
+    }
+#if defined(__AVX2__)
+static inline void transpose_square_f32(const char *from, ptrdiff_t stride, float *to, int64_t apart) {
+    __m256 pairs[8], fours[8];
+#define COLUMN(i) _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)(from + ((i) % 4) * stride) + (i) / 4 * 4)), \
+                                       _mm_loadu_ps((const float *)(from + ((i) % 4 + 4) * stride) + (i) / 4 * 4), 1)
+    for (int i = 0; i < 8; i += 2) {
+        pairs[i] = _mm256_unpacklo_ps(COLUMN(i), COLUMN(i + 1));
+        pairs[i + 1] = _mm256_unpackhi_ps(COLUMN(i), COLUMN(i + 1));
+    }
+#undef COLUMN
+    for (int i = 0; i < 8; i += 4)
+        for (int k = 0; k < 2; k++) {
+            fours[i + 2 * k] = _mm256_shuffle_ps(pairs[i + k], pairs[i + k + 2], 0x44);
+            fours[i + 2 * k + 1] = _mm256_shuffle_ps(pairs[i + k], pairs[i + k + 2], 0xee);
+        }
+    for (int i = 0; i < 8; i++) _mm256_storeu_ps(to + i * apart, fours[i]);
+}
+#else
+TRANSPOSE(f32, float)
+#endif
+TRANSPOSE(f64, double)
+
 #define SFX f32
 #define R float
 #define U uint32_t
@@ -72,13 +114,13 @@ static double block_sum_f64(const double *v, double *rest) {
 #include "reduce_real.h"
 
 static int reduce(const fastsig_plan *p, const fastsig_numbers *k, int64_t start, int64_t stop, int64_t *sum) {
-    const flags_t flags = flags_save();
-    const int bad = (p->dtype == TYPE_F64 ? reduce_f64 : reduce_f32)(p, k, start, stop, sum);
+    const environment callers = environment_enter();
+    const int violations = (p->dtype == TYPE_F64 ? reduce_f64 : reduce_f32)(p, k, start, stop, sum);
 #if defined(__SSE2__)
     if (p->stream) _mm_sfence();
 #endif
-    flags_restore(flags);
-    return bad;
+    environment_leave(callers);
+    return violations;
 }
 
 const fastsig_reducer CAT(fastsig_reduce, FASTSIG_ISA) = reduce;

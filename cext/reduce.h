@@ -1,4 +1,4 @@
-/* The losses' plan: what one pass reads, computes, writes and sums. fastsig/plans.py makes it, and says what each number means. */
+/* The losses' plan: what one pass reads, computes, writes and sums. fastsig/kernels/plan.py makes it, and says what each number means. */
 #ifndef FASTSIG_REDUCE_H
 #define FASTSIG_REDUCE_H
 #include <stdint.h>
@@ -7,6 +7,7 @@ enum { FORMULA_LOGITS, FORMULA_PROBABILITIES, FORMULA_FOCAL, FORMULA_WEIGHTS };
 enum { IN_X, IN_TARGET, IN_WEIGHT, IN_POS_WEIGHT, IN_MASK, IN_COUNT };
 enum { OUT_LOSS, OUT_GRAD, OUT_HESS, OUT_COUNT };
 enum { BAD_TARGET = 1, BAD_PROBABILITY = 2, BAD_WEIGHT = 4, BAD_POS_WEIGHT = 8 };
+enum { NO_MEMORY = 16, STOPPED = 32 }; /* the pass was not made, or not to its end */
 enum { TYPE_ABSENT = -1, TYPE_F16, TYPE_BF16, TYPE_F32, TYPE_F64, TYPE_U8, TYPE_I8, TYPE_U16, TYPE_I16, TYPE_U32, TYPE_I32, TYPE_U64, TYPE_I64 };
 
 /* whole: already contiguous and of the computing type; period: the elements repeat after so many; geometry: where in the plan its

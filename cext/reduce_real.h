@@ -45,8 +45,54 @@ static void FN(gather)(const fastsig_plan *p, const fastsig_source *in, int64_t 
     }
 }
 
-static const R *FN(fetch)(const fastsig_plan *p, const fastsig_source *in, int64_t start, int64_t count, R *to) {
+/* ---- matrices of the computing type in Fortran order: many rows are transposed at once, so that each line of cache is read once ---- */
+typedef struct { R *buffer; int64_t rows, from, stop, end; } FN(tile);
+
+static void FN(tile_open)(FN(tile) *tile, const fastsig_plan *p, const fastsig_source *in, int64_t start, int64_t stop) {
+    *tile = (FN(tile)){0};
+    if (in->type != (sizeof(R) == 4 ? TYPE_F32 : TYPE_F64) || in->whole || in->ndim != 2) return;
+    const int64_t *shape = (const int64_t *)p + in->geometry, *strides = shape + 2;
+    if (strides[0] != sizeof(R) || shape[1] < 2 || shape[0] < TILE_ROWS || shape[1] > TILE / TILE_ROWS) return;
+    if (in->period < shape[0] * shape[1]) return;
+    tile->rows = TILE / shape[1] / TILE_ROWS * TILE_ROWS;
+    const int64_t needed = (stop - 1) / shape[1] + 1 - start / shape[1];
+    tile->rows = needed < tile->rows ? needed : tile->rows;
+    tile->end = (stop - 1) / shape[1] + 1;
+    tile->buffer = malloc((size_t)(tile->rows * shape[1] + BLOCK) * sizeof(R));
+}
+
+/* Square by square, down the rows of a few columns before the next ones: a column's lines stand in one page. */
+static void FN(transpose)(const char *from, ptrdiff_t stride, int64_t rows, int64_t columns, R *to) {
+    const int64_t whole_rows = rows / SQUARE * SQUARE, whole_columns = columns / SQUARE * SQUARE;
+    for (int64_t column = 0; column < whole_columns; column += SQUARE) {
+        for (int64_t i = column + SQUARE; i < column + 2 * SQUARE && i < columns; i++)
+            for (int64_t row = 0; row < rows; row += LINE / sizeof(R)) __builtin_prefetch(from + i * stride + row * (int64_t)sizeof(R));
+        for (int64_t row = 0; row < whole_rows; row += SQUARE)
+            FN(transpose_square)(from + column * stride + row * (int64_t)sizeof(R), stride, to + row * columns + column, columns);
+    }
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t column = row < whole_rows ? whole_columns : 0; column < columns; column++)
+            memcpy(to + row * columns + column, from + row * (int64_t)sizeof(R) + column * stride, sizeof(R));
+}
+
+/* elements at to at + count; what the last rows left over goes before the next ones */
+static const R *FN(tile_serve)(FN(tile) *tile, const fastsig_plan *p, const fastsig_source *in, int64_t at, int64_t count) {
+    const int64_t *shape = (const int64_t *)p + in->geometry, *strides = shape + 2;
+    if (!tile->stop) tile->from = tile->stop = at / shape[1] * shape[1];
+    while (tile->stop < at + count) {
+        const int64_t left = tile->stop > at ? tile->stop - at : 0, row = tile->stop / shape[1];
+        const int64_t rows = tile->end - row < tile->rows ? tile->end - row : tile->rows;
+        if (left) memmove(tile->buffer, tile->buffer + (at - tile->from), (size_t)left * sizeof(R));
+        FN(transpose)((const char *)in->data + row * strides[0], strides[1], rows, shape[1], tile->buffer + left);
+        tile->from = tile->stop - left;
+        tile->stop += rows * shape[1];
+    }
+    return tile->buffer + (at - tile->from);
+}
+
+static const R *FN(fetch)(const fastsig_plan *p, const fastsig_source *in, FN(tile) *tile, int64_t start, int64_t count, R *to) {
     if (in->whole) return (const R *)in->data + start;
+    if (tile->buffer) return FN(tile_serve)(tile, p, in, start, count);
     FN(gather)(p, in, start, count, to);
     return to;
 }
@@ -64,9 +110,9 @@ static bool FN(outside)(const R *v, size_t n, R greatest) {
         most = u > most ? u : most;
     }
     if (most <= (U)FN(bits_of)(greatest)) return false;
-    int bad = 0;
-    LOOP(n) bad |= !(v[j] >= 0 && v[j] <= greatest);
-    return bad;
+    int violations = 0;
+    LOOP(n) violations |= !(v[j] >= 0 && v[j] <= greatest);
+    return violations;
 }
 
 /* ---- one block of each formula; n elements ---- */
@@ -88,8 +134,7 @@ FORMULA void FN(logits)(const R *x, const R *pos, const R *miss, R *l, R *g, R *
 
 /* A result that nobody wants goes to `unused`, so that the compiler sees which there are: else it makes a masked store of each, which
  * takes Zen longer than all the arithmetic. */
-static void FN(logits_block)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, size_t n, FN(numbers) k) {
-    R unused[BLOCK];
+static void FN(logits_block)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, R *unused, size_t n, FN(numbers) k) {
     const bool mean = k.scale != 1, loss = l != NULL, grad = g != NULL;
     if (!loss) l = unused;
     if (!grad) g = unused;
@@ -103,8 +148,7 @@ static void FN(logits_block)(const R *x, const R *pos, const R *miss, R *l, R *g
 #undef CASES
 }
 
-static void FN(focal_block)(const R *x, const R *t, const R *weight, R *l, R *g, size_t n, FN(numbers) k) {
-    R m[BLOCK], unused[BLOCK];
+static void FN(focal_block)(const R *x, const R *t, const R *weight, R *l, R *g, R *m, R *unused, size_t n, FN(numbers) k) {
     if (!g) g = unused;
     LOOP(n) {
         R z = FN(exp_up)(absolute(x[j])), w = mul(FN(lesser_up)(z), K(down)), tj = t[j];
@@ -145,13 +189,13 @@ static void FN(put)(const fastsig_plan *p, int64_t out, int64_t start, int64_t c
     }
 }
 
-static int FN(look)(int64_t check, const R *x, const R *t, const R *weight, const R *pos_weight, size_t n) {
-    int bad = 0;
-    if (check & BAD_TARGET) bad |= FN(outside)(t, n, 1) ? BAD_TARGET : 0;
-    if (check & BAD_PROBABILITY) bad |= FN(outside)(x, n, 1) ? BAD_PROBABILITY : 0;
-    if (check & BAD_WEIGHT) bad |= FN(outside)(weight, n, K(greatest)) ? BAD_WEIGHT : 0;
-    if (check & BAD_POS_WEIGHT) bad |= FN(outside)(pos_weight, n, K(greatest)) ? BAD_POS_WEIGHT : 0;
-    return bad;
+static int FN(violations)(int64_t check, const R *x, const R *t, const R *weight, const R *pos_weight, size_t n) {
+    int violations = 0;
+    if (check & BAD_TARGET) violations |= FN(outside)(t, n, 1) ? BAD_TARGET : 0;
+    if (check & BAD_PROBABILITY) violations |= FN(outside)(x, n, 1) ? BAD_PROBABILITY : 0;
+    if (check & BAD_WEIGHT) violations |= FN(outside)(weight, n, K(greatest)) ? BAD_WEIGHT : 0;
+    if (check & BAD_POS_WEIGHT) violations |= FN(outside)(pos_weight, n, K(greatest)) ? BAD_POS_WEIGHT : 0;
+    return violations;
 }
 
 /* the next block on its way while this one is computed: the hardware's prefetcher stops at each page */
@@ -161,26 +205,37 @@ static void FN(prefetch)(const fastsig_source *in, int64_t from, int64_t stop) {
     for (size_t i = 0; i < BLOCK * sizeof(R); i += LINE) __builtin_prefetch(at + i);
 }
 
+/* ---- a pass, block by block ---- */
+typedef struct {
+    _Alignas(LINE) R xs[BLOCK], ts[BLOCK], weights[BLOCK], poss[BLOCK], misses[BLOCK], outs[OUT_COUNT][BLOCK], terms[BLOCK], unused[BLOCK];
+    halves sum;
+} FN(blocks);
+
 static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int64_t start, int64_t stop, int64_t *sum) {
-    _Alignas(LINE) R xs[BLOCK], ts[BLOCK], weights[BLOCK], poss[BLOCK], misses[BLOCK], outs[OUT_COUNT][BLOCK];
+    FN(blocks) *const blocks = fastsig_scratch(sizeof *blocks);
+    if (!blocks) return NO_MEMORY;
+    R *const xs = blocks->xs, *const ts = blocks->ts, *const weights = blocks->weights, *const poss = blocks->poss;
+    R *const misses = blocks->misses, (*const outs)[BLOCK] = blocks->outs, *const unused = blocks->unused;
     const fastsig_source *in = p->in;
     const FN(numbers) k = {(R)numbers->keep, (R)numbers->floor, (R)numbers->scale, (R)numbers->scale_lo, (R)numbers->alpha,
                            (R)numbers->beta, (R)numbers->gamma, (R)numbers->gamma_lo, numbers->whole != 0};
     const bool has_weight = in[IN_WEIGHT].type >= 0, has_pos = in[IN_POS_WEIGHT].type >= 0, has_mask = in[IN_MASK].type >= 0;
     const bool direct = p->dtype >= TYPE_F32 && !p->stream;
     const bool plain = !has_weight && !has_pos && !has_mask && k.floor == 0;
-    int bad = 0;
+    FN(tile) tiles[IN_MASK];
+    for (int i = 0; i < IN_MASK; i++) FN(tile_open)(&tiles[i], p, &in[i], start, stop);
+    int violations = 0;
     for (int64_t at = start; at < stop; at += BLOCK) {
         const int64_t count = stop - at < BLOCK ? stop - at : BLOCK;
         const size_t n = (size_t)count;
         FN(prefetch)(&in[IN_X], at + BLOCK, stop);
         FN(prefetch)(&in[IN_TARGET], at + BLOCK, stop);
         const R *x = xs, *t = ts, *weight = weights, *pos_weight = poss;
-        if (in[IN_X].type >= 0) x = FN(fetch)(p, &in[IN_X], at, count, xs);
-        if (in[IN_TARGET].type >= 0) t = FN(fetch)(p, &in[IN_TARGET], at, count, ts);
-        if (has_weight) weight = FN(fetch)(p, &in[IN_WEIGHT], at, count, weights);
+        if (in[IN_X].type >= 0) x = FN(fetch)(p, &in[IN_X], &tiles[IN_X], at, count, xs);
+        if (in[IN_TARGET].type >= 0) t = FN(fetch)(p, &in[IN_TARGET], &tiles[IN_TARGET], at, count, ts);
+        if (has_weight) weight = FN(fetch)(p, &in[IN_WEIGHT], &tiles[IN_WEIGHT], at, count, weights);
         else if (!plain || p->formula != FORMULA_LOGITS) LOOP(n) weights[j] = 1;
-        if (has_pos) pos_weight = FN(fetch)(p, &in[IN_POS_WEIGHT], at, count, poss);
+        if (has_pos) pos_weight = FN(fetch)(p, &in[IN_POS_WEIGHT], &tiles[IN_POS_WEIGHT], at, count, poss);
         if (has_mask) { /* a masked element is one of weight 0 at x = t = 0 */
             FN(gather)(p, &in[IN_MASK], at, count, misses);
             LOOP(n) {
@@ -190,37 +245,39 @@ static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int
             }
             x = xs, t = ts, weight = weights;
         }
-        if (!plain) bad |= FN(look)(p->check, x, t, weight, pos_weight, n);
+        if (!plain) violations |= FN(violations)(p->check, x, t, weight, pos_weight, n);
         R *to[OUT_COUNT];
         for (int i = 0; i < OUT_COUNT; i++) to[i] = !p->out[i] ? NULL : direct ? (R *)p->out[i] + at : outs[i];
         if (p->sum) to[OUT_LOSS] = outs[OUT_LOSS];
         if (p->formula == FORMULA_LOGITS && plain) {
-            FN(logits_block)(x, t, NULL, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], n, k);
+            FN(logits_block)(x, t, NULL, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], unused, n, k);
         } else if (p->formula == FORMULA_LOGITS) {
             LOOP(n) {
                 misses[j] = mul(weight[j], FN(smoothed)(sub(1, t[j]), k.keep, k.floor));
                 ts[j] = mul(weight[j], FN(smoothed)(t[j], k.keep, k.floor));
             }
             if (has_pos) LOOP(n) ts[j] = mul(ts[j], pos_weight[j]);
-            FN(logits_block)(x, ts, misses, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], n, k);
+            FN(logits_block)(x, ts, misses, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], unused, n, k);
         } else if (p->formula == FORMULA_PROBABILITIES) {
             LOOP(n) to[OUT_LOSS][j] = FN(weighted)(FN(bce)(x[j], t[j]), weight[j]);
         } else if (p->formula == FORMULA_FOCAL) {
             if (!k.whole) x = FN(kept)(x, xs, n), t = FN(kept)(t, ts, n);
-            FN(focal_block)(x, t, weight, to[OUT_LOSS], to[OUT_GRAD], n, k);
+            FN(focal_block)(x, t, weight, to[OUT_LOSS], to[OUT_GRAD], blocks->terms, unused, n, k);
         } else if (p->sum) {
             LOOP(n) to[OUT_LOSS][j] = weight[j];
         }
-        if (plain) bad |= FN(look)(p->check, x, t, weight, pos_weight, n); /* now that the block is in the first cache */
+        if (plain) violations |= FN(violations)(p->check, x, t, weight, pos_weight, n); /* now that the block is in the first cache */
         for (int i = 0; i < OUT_COUNT; i++)
             if (p->out[i] && !direct) FN(put)(p, p->out[i], at, count, to[i]);
         if (p->sum) {
             double rest;
-            for (size_t j = n; j < BLOCK; j++) outs[OUT_LOSS][j] = 0;
-            const double total = FN(block_sum)(outs[OUT_LOSS], &rest);
+            const size_t width = summed_width(n);
+            for (size_t j = n; j < width; j++) outs[OUT_LOSS][j] = 0;
+            const double total = FN(block_sum)(outs[OUT_LOSS], width, &blocks->sum, &rest);
             exact_add(sum, total);
             if (rest != 0 && total - total == 0) exact_add(sum, rest);
         }
     }
-    return bad;
+    for (int i = 0; i < IN_MASK; i++) free(tiles[i].buffer);
+    return violations;
 }

@@ -1,21 +1,18 @@
 """fastsig: the logistic family, with exact tails, published ULP, the same bits from every backend, and fast."""
 
 from . import ufuncs
-from .accumulate import BCEAccumulator
-from .api import log_sigmoid, logit, sigmoid, sigmoid_grad, silu, silu_grad, softplus
-from .backends.limits import get_num_threads, set_num_threads
-from .dispatch import backends
-from .focal import sigmoid_focal_loss, sigmoid_focal_loss_value_and_grad
-from .introspection import explain, get_include, get_library
-from .losses import (
-    bce,
-    bce_with_logits,
-    bce_with_logits_grad_hess,
-    bce_with_logits_value_and_grad,
-)
+from ._version import __version__
+from .dispatch.availability import backends
+from .dispatch.explanation import explain, get_include, get_library
+from .elementwise.functions import log_sigmoid, logit, sigmoid, sigmoid_grad, silu, silu_grad, softplus, tanh, tanh_grad
+from .losses.accumulator import BCEAccumulator
+from .losses.cross_entropy import bce, bce_with_logits, bce_with_logits_grad_hess, bce_with_logits_value_and_grad
+from .losses.focal import sigmoid_focal_loss, sigmoid_focal_loss_value_and_grad
+from .system.num_threads import get_num_threads, set_num_threads
 
 __all__ = [
     "BCEAccumulator",
+    "__version__",
     "backends",
     "bce",
     "bce_with_logits",
@@ -35,8 +32,11 @@ __all__ = [
     "silu",
     "silu_grad",
     "softplus",
+    "tanh",
+    "tanh_grad",
     "ufuncs",
 ]
 
 
-__version__ = "0.1.0"
+def __dir__() -> list[str]:
+    return __all__

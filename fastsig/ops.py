@@ -17,12 +17,19 @@ class Op:
 
     name: str
     inputs: tuple[str, ...]
+    summary: str
+    """What it is, in the words that its documentation begins with; ``formula`` follows."""
+    formula: str
     exact: Callable[..., Any]
     """The defining formula over an mpmath context; naive on purpose, for it runs with hundreds of digits."""
     ulp_f32: float
     ulp_f64: float
     edges: tuple[tuple[tuple[float, ...], float], ...]
     """Inputs and the exact limit; a zero's sign counts."""
+    notes: str = ""
+    """What a user should know of its edges and tails."""
+    example: tuple[str, str] = ("", "")
+    """Arguments of a call, and what the call prints."""
     domain: str = "real"
     """Where inputs are drawn from in tests: "real", or "unit" for a probability in [0, 1]."""
     scale_floor: float = 0.0
@@ -61,6 +68,14 @@ def _silu_grad(mp: Any, x: Any) -> Any:
     return _sigmoid(mp, x) + x * _sigmoid_grad(mp, x)
 
 
+def _tanh(mp: Any, x: Any) -> Any:
+    return mp.tanh(x)
+
+
+def _tanh_grad(mp: Any, x: Any) -> Any:
+    return mp.sech(x) ** 2
+
+
 def _bce_with_logits(mp: Any, x: Any, t: Any) -> Any:
     return t * _softplus(mp, -x) + (1 - t) * _softplus(mp, x)
 
@@ -83,52 +98,117 @@ def _bce_grad(mp: Any, p: Any, t: Any) -> Any:
 
 OPS: tuple[Op, ...] = (
     Op(
-        "sigmoid", ("x",), _sigmoid, 2.0, 2.0,
+        "sigmoid", ("x",), "The logistic function", "1 / (1 + exp(-x))",
+        _sigmoid, 2.0, 2.0,
         edges=(((-inf,), 0.0), ((inf,), 1.0), ((0.0,), 0.5), ((-0.0,), 0.5), ((nan,), nan)),
+        notes=(
+            "sigmoid(-inf) = 0, sigmoid(inf) = 1, NaN gives NaN. Never overflows; for large negative x the result is e^x down to the "
+            "last subnormal number (float32: x > -104, float64: x > -745.2), where the naive formula and most libraries return 0. "
+            "Monotone."
+        ),
+        example=("[-100.0, 0.0, 2.0]", "array([3.72007598e-44, 5.00000000e-01, 8.80797078e-01])"),
     ),
     Op(
-        "sigmoid_grad", ("x",), _sigmoid_grad, 2.0, 2.0,
+        "sigmoid_grad", ("x",), "The derivative of the logistic function, computed from x", "sigmoid(x) * sigmoid(-x)",
+        _sigmoid_grad, 2.0, 2.0,
         edges=(((-inf,), 0.0), ((inf,), 0.0), ((0.0,), 0.25), ((-0.0,), 0.25), ((nan,), nan)),
+        notes=(
+            "Even, at most 0.25; 0 at both infinities; NaN gives NaN. Both tails keep their accuracy down to the last subnormal number, "
+            "where s * (1 - s) is 0 from x = 17 (float32) or 37 (float64) on."
+        ),
+        example=("[-40.0, 0.0, 40.0]", "array([4.24835426e-18, 2.50000000e-01, 4.24835426e-18])"),
     ),
     Op(
-        "log_sigmoid", ("x",), _log_sigmoid, 2.5, 2.5,
+        "log_sigmoid", ("x",), "The logarithm of the logistic function", "log(sigmoid(x)) = -log(1 + exp(-x))",
+        _log_sigmoid, 2.5, 2.5,
         edges=(((-inf,), -inf), ((inf,), -0.0), ((nan,), nan)),
+        notes="log_sigmoid(-inf) = -inf, log_sigmoid(inf) = -0; NaN gives NaN. About x for x << 0 and -e^-x for x >> 0.",
+        example=("[-800.0, 0.0, 40.0]", "array([-8.00000000e+02, -6.93147181e-01, -4.24835426e-18])"),
     ),
     Op(
-        "softplus", ("x",), _softplus, 2.5, 2.5,
+        "softplus", ("x",), "The softplus, a smooth maximum of x and 0", "log(1 + exp(x))",
+        _softplus, 2.5, 2.5,
         edges=(((-inf,), 0.0), ((inf,), inf), ((nan,), nan)),
+        notes=(
+            "softplus(-inf) = 0, softplus(inf) = inf; NaN gives NaN. There is no threshold: e^x for x << 0 down to the last subnormal "
+            "number."
+        ),
+        example=("[-40.0, 0.0, 800.0]", "array([4.24835426e-18, 6.93147181e-01, 8.00000000e+02])"),
     ),
     Op(
-        "logit", ("p",), _logit, 2.5, 2.5, domain="unit",
+        "logit", ("p",), "The log-odds, inverse of the logistic function", "log(p / (1 - p))",
+        _logit, 2.5, 2.5, domain="unit",
         edges=(
             ((0.0,), -inf), ((-0.0,), -inf), ((1.0,), inf), ((0.5,), 0.0), ((nan,), nan),
             ((-0.1,), nan), ((1.1,), nan), ((-inf,), nan), ((inf,), nan),
         ),
+        notes=(
+            "logit(0) = -inf and logit(1) = inf, in silence; NaN outside [0, 1] and for NaN. Accurate near p = 1/2, where the result "
+            "crosses zero, and for subnormal p."
+        ),
+        example=("[0.0, 0.5, 0.75]", "array([      -inf, 0.        , 1.09861229])"),
     ),
     Op(
-        "silu", ("x",), _silu, 2.5, 2.5,
+        "silu", ("x",), "The sigmoid linear unit, or swish", "x * sigmoid(x)",
+        _silu, 2.5, 2.5,
         edges=(((-inf,), -0.0), ((inf,), inf), ((0.0,), 0.0), ((-0.0,), -0.0), ((nan,), nan)),
+        notes=(
+            "silu(-inf) = -0 (the limit; x * sigmoid(x) would be NaN), silu(inf) = inf, NaN gives NaN. The negative tail keeps its "
+            "accuracy down to the last subnormal."
+        ),
+        example=("[-100.0, 0.0, 2.0]", "array([-3.72007598e-42,  0.00000000e+00,  1.76159416e+00])"),
     ),
     Op(
-        "silu_grad", ("x",), _silu_grad, 2.5, 2.5, scale_floor=0.1,
+        "silu_grad", ("x",), "The derivative of the sigmoid linear unit, computed from x", "sigmoid(x) * (1 + x * sigmoid(-x))",
+        _silu_grad, 2.5, 2.5, scale_floor=0.1,
         edges=(((-inf,), -0.0), ((inf,), 1.0), ((0.0,), 0.5), ((-0.0,), 0.5), ((nan,), nan)),
+        notes=(
+            "silu_grad(-inf) = -0, silu_grad(inf) = 1, NaN gives NaN. Crosses zero at x = -1.2785; errors there are counted in ULP of "
+            "max(|result|, 0.1)."
+        ),
+        example=("[-100.0, 0.0, 2.0]", "array([-3.68287522e-42,  5.00000000e-01,  1.09078425e+00])"),
     ),
     Op(
-        "bce_with_logits", ("x", "t"), _bce_with_logits, 3.0, 3.0,
+        "tanh", ("x",), "The hyperbolic tangent", "(exp(x) - exp(-x)) / (exp(x) + exp(-x)) = 2 * sigmoid(2 * x) - 1",
+        _tanh, 1.5, 1.5,
+        edges=(((-inf,), -1.0), ((inf,), 1.0), ((0.0,), 0.0), ((-0.0,), -0.0), ((nan,), nan)),
+        notes=(
+            "tanh(-inf) = -1, tanh(inf) = 1, NaN gives NaN. Odd and monotone; x itself where that is the nearest number, -0 and "
+            "subnormal numbers included; 1 only where the exact value rounds to it, from x = 9.02 (float32) or 19.07 (float64) on."
+        ),
+        example=("[-0.0, 1e-300, 1.0]", "array([-0.00000000e+000,  1.00000000e-300,  7.61594156e-001])"),
+    ),
+    Op(
+        "tanh_grad", ("x",), "The derivative of the hyperbolic tangent, computed from x", "1 - tanh(x)**2 = 1 / cosh(x)**2",
+        _tanh_grad, 2.0, 2.0,
+        edges=(((-inf,), 0.0), ((inf,), 0.0), ((0.0,), 1.0), ((-0.0,), 1.0), ((nan,), nan)),
+        notes=(
+            "Even, at most 1; 0 at both infinities; NaN gives NaN. Both tails keep their accuracy down to the last subnormal number, "
+            "where 1 - tanh(x)**2 of a rounded tanh is 0 from x = 9.02 (float32) or 19.07 (float64) on."
+        ),
+        example=("[-40.0, 0.0, 40.0]", "array([7.21940555e-35, 1.00000000e+00, 7.21940555e-35])"),
+    ),
+    Op(
+        "bce_with_logits", ("x", "t"), "Binary cross-entropy from a logit x and a target t in [0, 1]",
+        "t * log(1 + exp(-x)) + (1 - t) * log(1 + exp(x))",
+        _bce_with_logits, 3.0, 3.0,
         edges=(
             ((inf, 1.0), 0.0), ((-inf, 0.0), 0.0), ((inf, 0.0), inf), ((-inf, 1.0), inf), ((inf, 0.5), inf), ((-inf, 0.5), inf),
             ((nan, 0.0), nan), ((nan, 1.0), nan), ((0.0, nan), nan),
         ),
     ),
     Op(
-        "bce_with_logits_grad", ("x", "t"), _bce_with_logits_grad, 3.0, 3.0,
+        "bce_with_logits_grad", ("x", "t"), "The derivative of bce_with_logits with respect to x", "sigmoid(x) - t",
+        _bce_with_logits_grad, 3.0, 3.0,
         edges=(
             ((inf, 1.0), 0.0), ((-inf, 0.0), 0.0), ((inf, 0.0), 1.0), ((-inf, 1.0), -1.0), ((inf, 0.25), 0.75), ((-inf, 0.25), -0.25),
             ((nan, 0.0), nan), ((0.0, nan), nan),
         ),
     ),
     Op(
-        "bce", ("p", "t"), _bce, 3.0, 3.0, domain="unit",
+        "bce", ("p", "t"), "Binary cross-entropy from a probability p and a target t in [0, 1]",
+        "-t * log(p) - (1 - t) * log(1 - p), where 0 * log(0) is 0",
+        _bce, 3.0, 3.0, domain="unit",
         edges=(
             ((0.0, 0.0), 0.0), ((1.0, 1.0), 0.0), ((0.0, 1.0), inf), ((1.0, 0.0), inf), ((0.0, 0.5), inf), ((1.0, 0.5), inf),
             ((-0.0, 0.0), 0.0), ((-0.0, 1.0), inf), ((-0.0, 0.5), inf),
@@ -136,7 +216,8 @@ OPS: tuple[Op, ...] = (
         ),
     ),
     Op(
-        "bce_grad", ("p", "t"), _bce_grad, 3.0, 3.0, domain="unit",
+        "bce_grad", ("p", "t"), "The derivative of bce with respect to p", "(1 - t) / (1 - p) - t / p",
+        _bce_grad, 3.0, 3.0, domain="unit",
         edges=(
             ((0.0, 0.0), 1.0), ((1.0, 1.0), -1.0), ((0.0, 1.0), -inf), ((1.0, 0.0), inf), ((0.0, 0.5), -inf), ((1.0, 0.5), inf),
             ((-0.0, 0.0), 1.0), ((-0.0, 1.0), -inf), ((-0.0, 0.5), -inf),

@@ -8,8 +8,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .dispatch import host_ufunc
-from .ops import BY_NAME
+from fastsig.dispatch.availability import host_ufunc
+from fastsig.ops import BY_NAME
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,6 +13,7 @@ import pytest
 BACKENDS = ("c", "numba")
 MODULES = {"c": "fastsig._c", "numba": "numba"}
 sys.path.insert(0, str(Path(__file__).parent))  # tests import their helpers by name, from wherever pytest runs
+sys.path.append(str(Path(__file__).parent.parent))  # and the checkout's tools; last, for the installed fastsig is tested
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,7 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["XDG_CONFIG_HOME"] = "/nonexistent"  # what this user has tuned is not what is tested
-    os.environ.pop("FASTSIG_NUM_THREADS", None)  # read when fastsig is imported
+    for name in ("FASTSIG_NUM_THREADS", "OMP_NUM_THREADS"):  # read when fastsig is imported
+        os.environ.pop(name, None)
     for name in config.getoption("--hide"):
         if MODULES[name] in sys.modules or "fastsig" in sys.modules:
             raise pytest.UsageError(f"--hide {name}: too late, something imported fastsig or {MODULES[name]} before the tests")
@@ -29,9 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    from fastsig import dispatch
+    from fastsig.dispatch import availability
 
-    return "fastsig: " + "; ".join(f"{name} {status}" for name, status in dispatch.backends().items())
+    return "fastsig: " + "; ".join(f"{name} {status}" for name, status in availability.backends().items())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -56,7 +58,7 @@ def need_numba(pytestconfig: pytest.Config) -> None:
 @pytest.fixture
 def default_isa(need_c: None) -> Iterator[None]:
     """The instruction set in use before the test is in use after it."""
-    from fastsig.backends import c
+    from fastsig.kernels.c import library as c
 
     before = c.isa()
     yield
@@ -80,3 +82,18 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
     import fake_gpu
 
     return fake_gpu.installed(monkeypatch)
+
+
+@pytest.fixture(params=["without a name", "hidden", "hidden, no hard links"])
+def temporary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a file is before it is whole, by what the file system has."""
+    from file_systems import refuse
+
+    kind: str = request.param
+    if kind == "without a name" and not hasattr(os, "O_TMPFILE"):
+        pytest.skip("this system has no files without a name")
+    if kind != "without a name":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    if kind == "hidden, no hard links":
+        monkeypatch.setattr(os, "link", refuse)
+    return kind

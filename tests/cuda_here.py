@@ -18,7 +18,7 @@ import fastsig as fs
 TOOLS = Path(__file__).parent.parent / "tools"
 sys.path.insert(0, str(TOOLS))
 
-WITHOUT = "numba-cuda and NVIDIA's compiler wheels are not installed: pip install 'fastsig[test-cuda]'"
+WITHOUT = "numba-cuda and NVIDIA's compiler wheels are not installed: pip install 'fastsig-kernels[test-cuda]'"
 
 
 def _is_there(name: str) -> bool:
@@ -44,7 +44,7 @@ def storage(name: str) -> np.dtype[Any]:
         import ml_dtypes
 
         return np.dtype(ml_dtypes.bfloat16)
-    from fastsig.device_arrays import NAMES
+    from fastsig.arrays.gpu import NAMES
 
     return np.dtype(NAMES[name])
 
@@ -62,7 +62,7 @@ def on_cpu(kernels: list[Any], capability: tuple[int, int]) -> ctypes.CDLL:
     """These kernels' PTX for this architecture as a library for the CPU."""
     import ptx_in_c
 
-    from fastsig.backends import numba_cuda
+    from fastsig.kernels.cuda import compiler as numba_cuda
 
     key = (capability, *(kernel.name for kernel in kernels))
     if key not in _libraries:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from cuda_here import run, storage
 
-from fastsig import device_arrays as da
+from fastsig.arrays import gpu as da
 
 GPU = (9, 0)
 
@@ -165,15 +165,16 @@ class _CudaDevice:
 
 def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     """Two devices; CuPy works on stream 7 of the first and 8 of the second, torch on 17 and 18."""
-    from fastsig import dispatch
-    from fastsig.backends import cuda_launch, cuda_status
+    from fastsig.dispatch import availability
+    from fastsig.kernels.cuda import launch as cuda_launch
+    from fastsig.kernels.cuda import status
 
     gpu = Gpu()
-    from fastsig.backends import cuda_quick
+    from fastsig.kernels.cuda import torch_fast_path
 
-    monkeypatch.setattr(cuda_quick, "_ready", {})
-    monkeypatch.setattr(cuda_status, "status", lambda: "available")
-    monkeypatch.setitem(dispatch._STATUS, "cuda", lambda: "available")
+    monkeypatch.setattr(torch_fast_path, "_ready", {})
+    monkeypatch.setattr(status, "status", lambda: "available")
+    monkeypatch.setitem(availability._STATUS, "cuda", lambda: "available")
     monkeypatch.setattr(cuda_launch, "capability", lambda device: GPU)
     monkeypatch.setattr(cuda_launch, "kernel", lambda key, make, device: make())
     monkeypatch.setattr(cuda_launch, "device_at", lambda address: gpu.on.get(address, 0))

@@ -113,6 +113,8 @@ WIDE: dict[str, Callable[[Array], Array]] = {
     "logit": lambda p: np.where(abs(p - 0.5) < 0.25, np.log1p((2 * p - 1) / (1 - p)), np.log(p / (1 - p))),
     "silu": lambda x: x * _w(-x),
     "silu_grad": lambda x: _w(-x) * (1 + x * _w(x)),
+    "tanh": np.tanh,
+    "tanh_grad": lambda x: 4 * _w(2 * x) * _w(-2 * x),
 }
 """Formulas without cancellation (silu_grad's own zero apart) for long double; test_reference.py holds them against the table."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reference import Array, ceiling, exact, ulp, ulp_error, ulp_of_wide, wide
+from reference import FORMATS, Array, bits_of, ceiling, exact, ulp, ulp_error, ulp_of_wide, wide
 from samples import DTYPES, bit_stepped, inputs
 
-from fastsig import dispatch
+from fastsig.dispatch import availability
+from fastsig.elementwise import call
 from fastsig.ops import BY_NAME, OPS, Op
 
 EACH_OP = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
@@ -25,7 +26,7 @@ def describe_worst(failures: list[tuple[float, tuple[float, ...], float]]) -> st
 def test_ulp_at_bit_stepped_samples_and_cliffs(op: Op, dtype: str, backend: str) -> None:
     operands = inputs(op.name, dtype, 300)
     failures = []
-    for *point, got in zip(*operands, dispatch.ufunc_of(backend, op.name)(*operands), strict=True):
+    for *point, got in zip(*operands, availability.ufunc_of(backend, op.name)(*operands), strict=True):
         at = tuple(map(float, point))
         error = ulp_error(op, at, got, dtype)
         if not error <= ceiling(op, at, dtype):
@@ -39,7 +40,7 @@ def test_ulp_at_many_float32(op: Op, backend: str) -> None:
     x = bit_stepped("float32", 100_000, op.domain)
     value = wide(op.name, x)
     scale = np.maximum(abs(value), np.longdouble(op.scale_floor))
-    got = dispatch.ufunc_of(backend, op.name)(x).astype(np.longdouble)
+    got = availability.ufunc_of(backend, op.name)(x).astype(np.longdouble)
     finite = np.isfinite(value)
     assert np.array_equal(got[~finite], value[~finite])
     error = abs(got[finite] - value[finite]) / ulp_of_wide(scale[finite], "float32")
@@ -52,7 +53,7 @@ def test_ulp_at_many_float32(op: Op, backend: str) -> None:
 def test_sign_is_never_lost(op: Op, dtype: str, backend: str) -> None:
     """Where the exact value rounds to a nonzero number the result has its sign, also if the ceiling would let a 0 pass."""
     operands = inputs(op.name, dtype, 300)
-    for *point, got in zip(*operands, dispatch.ufunc_of(backend, op.name)(*operands), strict=True):
+    for *point, got in zip(*operands, availability.ufunc_of(backend, op.name)(*operands), strict=True):
         at = tuple(map(float, point))
         value = exact(op.name, at)
         if abs(value) >= 2 * ulp(0, dtype) and op.scale_floor == 0 and not (op.name == "bce_with_logits_grad" and 0 < at[1] < 1):
@@ -66,13 +67,16 @@ TAILS = [
     ("softplus", "float64", -745.0, 4.940656458412465e-324),
     ("log_sigmoid", "float32", 100.0, -3.783505853677006e-44),
     ("sigmoid_grad", "float32", -100.0, 3.783505853677006e-44),
+    ("tanh_grad", "float32", 50.0, 1.48803039041e-43),
+    ("tanh_grad", "float64", -360.0, 8.1289232097e-313),
+    ("tanh", "float32", -1e-44, -1e-44),
 ]
 
 
 @pytest.mark.parametrize(("name", "dtype", "x", "want"), TAILS)
 def test_tails_that_others_lose(name: str, dtype: str, x: float, want: float, backend: str) -> None:
     """Numbers written out by hand: what the README and DESIGN 1 promise."""
-    got = float(dispatch.ufunc_of(backend, name)(np.dtype(dtype).type(x)))
+    got = float(availability.ufunc_of(backend, name)(np.dtype(dtype).type(x)))
     assert got > 0 if want > 0 else got < 0
     assert abs(got - want) <= BY_NAME[name].ulp_f64 * ulp(want, dtype)
 
@@ -82,7 +86,7 @@ def test_float64_is_the_accuracy_knob_of_float32(name: str, backend: str) -> Non
     """dtype=float64 into a float32 out is half a ULP, up to the rounding of the float64 result."""
     x = bit_stepped("float32", 2_000, "real")
     out = np.empty_like(x)
-    dispatch.elementwise(name, x, out, True, np.float64, "same_kind", "K", True, backend, None)
+    call.elementwise(name, x, out, True, np.float64, "same_kind", "K", True, backend, None)
     value = wide(name, x)
     error = abs(out.astype(np.longdouble) - value) / ulp_of_wide(value, "float32")
     assert error.max() <= 0.50001
@@ -90,34 +94,56 @@ def test_float64_is_the_accuracy_knob_of_float32(name: str, backend: str) -> Non
 
 def all_sign_and_order(name: str, dtype: str, backend: str) -> tuple[Array, Array]:
     x = np.sort(np.concatenate([bit_stepped(dtype, 20_000, "real"), [-np.inf, np.inf]]).astype(dtype))
-    return x, dispatch.ufunc_of(backend, name)(x)
+    return x, availability.ufunc_of(backend, name)(x)
 
 
 @EACH_DTYPE
-def test_sigmoid_is_monotone_within_0_and_1(dtype: str, backend: str) -> None:
-    _, y = all_sign_and_order("sigmoid", dtype, backend)
-    assert y[0] == 0
+@pytest.mark.parametrize(("name", "least"), [("sigmoid", 0), ("tanh", -1)])
+def test_is_monotone_between_its_limits(name: str, least: int, dtype: str, backend: str) -> None:
+    _, y = all_sign_and_order(name, dtype, backend)
+    assert y[0] == least
     assert y[-1] == 1
     assert (np.diff(y) >= 0).all()
 
 
 @EACH_DTYPE
-def test_sigmoid_grad_is_even_and_at_most_a_quarter(dtype: str, backend: str) -> None:
-    x, y = all_sign_and_order("sigmoid_grad", dtype, backend)
+@pytest.mark.parametrize(("name", "greatest"), [("sigmoid_grad", 0.25), ("tanh_grad", 1)])
+def test_a_derivative_is_even_and_greatest_at_0(name: str, greatest: float, dtype: str, backend: str) -> None:
+    x, y = all_sign_and_order(name, dtype, backend)
     assert np.array_equal(y, y[::-1])
     assert np.array_equal(x, -x[::-1])
-    assert y.max() == 0.25
+    assert y.max() == greatest
+
+
+@EACH_DTYPE
+def test_tanh_is_odd_and_keeps_small_numbers(dtype: str, backend: str) -> None:
+    x, y = all_sign_and_order("tanh", dtype, backend)
+    assert np.array_equal(y, -y[::-1])
+    small = abs(x.astype(np.float64)) < 2.0 ** -(FORMATS[dtype].mantissa / 2 + 1)
+    assert (x[small] != 0).sum() > 1000
+    assert np.array_equal(bits_of(y[small]), bits_of(x[small]))
+
+
+@EACH_DTYPE
+def test_tanh_grad_is_four_times_the_derivative_of_the_logistic_function_at_2x(dtype: str, backend: str) -> None:
+    """To the bit where neither is subnormal: both multiply by a power of two, and a half is a rounded float32."""
+    x, y = all_sign_and_order("tanh_grad", dtype, backend)
+    with np.errstate(over="ignore"):
+        quarter = availability.ufunc_of(backend, "sigmoid_grad")(x + x)
+    normal = quarter >= 2.0 ** FORMATS[dtype].least
+    assert normal.sum() > 1000
+    assert np.array_equal(y[normal], 4 * quarter[normal])
 
 
 @EACH_DTYPE
 def test_log_sigmoid_mirrors_softplus(dtype: str, backend: str) -> None:
     x, y = all_sign_and_order("softplus", dtype, backend)
-    assert np.array_equal(-y, dispatch.ufunc_of(backend, "log_sigmoid")(-x))
+    assert np.array_equal(-y, availability.ufunc_of(backend, "log_sigmoid")(-x))
 
 
 @EACH_DTYPE
 def test_bce_with_logits_mirrors(dtype: str, backend: str) -> None:
-    loss = dispatch.ufunc_of(backend, "bce_with_logits")
+    loss = availability.ufunc_of(backend, "bce_with_logits")
     x = bit_stepped(dtype, 20_000, "real")
     one, zero = np.ones((), dtype), np.zeros((), dtype)
     assert np.array_equal(loss(x, one), loss(-x, zero))

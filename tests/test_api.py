@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import gc
 import inspect
 import pickle
+import pydoc
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
+from processes import printed
 from reference import Array, assert_same_bits
 
 import fastsig as fs
-from fastsig import dispatch
+from fastsig import elementwise
+from fastsig.dispatch import availability
 from fastsig.ops import BY_NAME, OPS
 
 UNARY = [op.name for op in OPS if op.nin == 1]
@@ -94,6 +101,9 @@ def test_shapes_and_orders(name: str) -> None:
     assert function(f).flags.f_contiguous
     assert function(f, order="C").flags.c_contiguous
     assert_same_bits(function(f, order="C"), plain(name, f))
+    for given in (f, f.T, f[::-1], numbers((8, 5)).T[:, ::2]):
+        assert function(given).strides == np.exp(given).strides
+        assert_same_bits(function(given), plain(name, given))
     transposed = numbers((3, 4, 5)).transpose(2, 0, 1)
     assert function(transposed).strides == np.exp(transposed).strides
     with pytest.raises(ValueError, match="order"):
@@ -225,6 +235,53 @@ def test_signature(name: str) -> None:
     }  # fmt: skip
 
 
+SHORT_CALLS = [
+    {"backend": None}, {"threads": None}, {"backend": "c"}, {"backend": "".join("c")}, {"threads": 1}, {"threads": 10**30},
+    {"threads": np.int64(2)}, {"threads": 2, "backend": "c"}, {"backend": "c", "threads": 2}, {"where": True, "threads": 1},
+    {"dtype": None, "order": "K", "casting": "same_kind", "subok": True, "backend": "c"},
+]  # fmt: skip
+
+
+@EACH
+@pytest.mark.parametrize("options", SHORT_CALLS, ids=str)
+def test_options_of_a_small_call(name: str, options: dict[str, Any], pytestconfig: pytest.Config) -> None:
+    """Those that change nothing for so few elements, with an out in front, behind, by position and in a tuple."""
+    if options.get("backend") == "c" and "c" in pytestconfig.getoption("--hide"):
+        pytest.skip("--hide c")
+    function = getattr(fs, name)
+    for x in (numbers(100), numbers((3, 4), np.float16), numbers(()), numbers(3).tolist(), 0.25, 1, np.float64(0.25), np.int8(1)):
+        want = plain(name, x)
+        got = function(x, **options)
+        assert type(got) is type(function(x))
+        assert_same_bits(got, want)
+        out = np.empty_like(want)
+        for call in (
+            lambda x=x, out=out: function(x, out=out, **options), lambda x=x, out=out: function(x, **options, out=out),
+            lambda x=x, out=out: function(x, out, **options), lambda x=x, out=out: function(x, **options, out=(out,)),
+        ):  # fmt: skip
+            out[...] = 9
+            assert call() is out
+            assert_same_bits(out, want)
+        assert_same_bits(function(x, None, **options), want)
+        assert_same_bits(function(x, **options, out=None), want)
+
+
+@pytest.mark.parametrize("size", [3, BIG])
+def test_refusals_of_options(size: int) -> None:
+    x, out = numbers(size), np.full(size, 9, np.float32)
+    for wrong in (0, -1, True, 1.0, "1"):
+        with pytest.raises(ValueError, match=r"threads=.* must be a positive whole number"):
+            fs.sigmoid(x, out=out, threads=wrong, backend=None)
+    for unknown in ("C", "", 3, b"c", True):
+        with pytest.raises(ValueError, match=r"backend=.* is unknown; known backends are"):
+            fs.sigmoid(x, out=out, backend=unknown, threads=1)
+    with pytest.raises(TypeError, match="multiple values for argument 'out'"):
+        fs.sigmoid(x, out, out=out)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'thread'"):
+        fs.sigmoid(x, out, thread=1)
+    assert (out == 9).all()
+
+
 @EACH
 @pytest.mark.parametrize("size", [10, BIG])
 def test_inputs_are_never_modified(name: str, size: int) -> None:
@@ -254,7 +311,7 @@ def test_nothing_is_written_by_a_refused_call(size: int) -> None:
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_ufuncs_are_ufuncs(op: Any, backend: str) -> None:
-    for ufunc in (getattr(fs.ufuncs, op.name), dispatch.ufunc_of(backend, op.name)):
+    for ufunc in (getattr(fs.ufuncs, op.name), availability.ufunc_of(backend, op.name)):
         assert isinstance(ufunc, np.ufunc)
         assert ufunc.__name__ == op.name
         assert (ufunc.nin, ufunc.nout) == (op.nin, 1)
@@ -270,8 +327,49 @@ def test_ufuncs_pickle(op: Any, protocol: int) -> None:
 
 
 @EACH
-def test_functions_pickle(name: str) -> None:
-    assert pickle.loads(pickle.dumps(getattr(fs, name))) is getattr(fs, name)
+def test_functions_are_copied_and_pickled_by_name(name: str) -> None:
+    function = getattr(fs, name)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(function, protocol)) is function
+        assert b"fastsig" in pickle.dumps(function, protocol)
+        assert b"functions" not in pickle.dumps(function, protocol)
+    assert copy.copy(function) is copy.deepcopy(function) is function
+
+
+@EACH
+def test_functions_are_functions(name: str) -> None:
+    """To whoever looks: inspect, help, a debugger, a decorator."""
+    function = getattr(fs, name)
+    assert inspect.isfunction(function)
+    assert (function.__module__, function.__name__, function.__qualname__) == ("fastsig", name, name)
+    source = inspect.getsourcefile(function)
+    assert source is not None
+    assert f"def {name}(" in inspect.getsource(function)
+    assert source == inspect.getsourcefile(elementwise.functions)
+    assert f"function {name} in module fastsig" in pydoc.plain(pydoc.render_doc(function))
+    assert inspect.getdoc(function) == inspect.cleandoc(function.__doc__ or "")
+    assert set(function.__annotations__) == {*inspect.signature(function).parameters, "return"}
+    wrapped = functools.wraps(function)(lambda x: function(x, threads=1))
+    assert inspect.signature(wrapped) == inspect.signature(function)
+    assert wrapped(0.25) == functools.partial(function, backend=None)(0.25) == function(*[0.25], **{"threads": 1})
+    assert weakref.ref(function)() is function
+    function.note = "kept"
+    gc.collect()
+    assert function.__dict__.pop("note") == "kept"
+
+
+def test_the_type_does_not_depend_on_the_environment(pytestconfig: pytest.Config) -> None:
+    code = "import fastsig as fs, types; print(type(fs.sigmoid), isinstance(fs.sigmoid, types.FunctionType), fs.sigmoid.__module__)"
+    printed_by = {backend: printed(code, pytestconfig, FASTSIG_BACKEND=backend) for backend in ("", "c", "numba", "nunba")}
+    assert set(printed_by.values()) == {"<class 'function'> True fastsig"}
+
+
+def test_no_docstring_is_the_word_none() -> None:
+    """Where Python leaves docstrings out, they are made from the table or are none."""
+    code = (
+        "import subprocess; subprocess.run([sys.executable, '-OO', '-c', 'import fastsig; print([fastsig.sigmoid.__doc__])'], check=True)"
+    )
+    assert printed(code) != "['None']"
 
 
 def test_an_unknown_ufunc() -> None:

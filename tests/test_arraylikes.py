@@ -34,6 +34,10 @@ def test_pandas(name: str, backend: str) -> None:
     frame = getattr(fs, name)(pd.DataFrame(X, columns=list("abcd")))
     assert list(frame.columns) == list("abcd")
     assert_same_bits(frame.to_numpy(), want(name))
+    inside = pd.DataFrame(X, columns=list("abcd")).copy().to_numpy()  # pandas keeps columns side by side
+    got = getattr(fs, name)(inside, backend=backend)
+    assert got.flags.f_contiguous == inside.flags.f_contiguous
+    assert_same_bits(got, want(name))
 
 
 @EACH

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import fastsig as fs
-from fastsig import bench
-from fastsig.bench import Row, faster_elsewhere, main, run
-from fastsig.bench.peers import PEERS, UNARY, dtype_of, installed
-from fastsig.bench.sweep import grid, hopeless, summary
+from fastsig.measure import speed as bench
+from fastsig.measure.peers import PEERS, UNARY, dtype_of, installed
+from fastsig.measure.speed import Row, faster_elsewhere, main, run
+from fastsig.measure.speed.sweep import grid, hopeless, summary
 
 NUMPY = [peer for peer in PEERS if peer.module in ("fastsig", "numpy")]
 

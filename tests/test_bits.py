@@ -11,7 +11,7 @@ from reference import Array, assert_same_bits
 from samples import anything, inputs
 
 import fastsig as fs
-from fastsig import dispatch
+from fastsig.dispatch import availability
 from fastsig.formulas import bce, logistic
 from fastsig.ops import BY_NAME, OPS, Op
 
@@ -38,7 +38,7 @@ def serving(backend: str, op: Op, dtype: str) -> np.ufunc:
         if backend != "c":
             pytest.skip("bfloat16 arrays of ml_dtypes are served by the C backend")
         fs.sigmoid(np.zeros(1, bfloat16))
-    return dispatch.ufunc_of(backend, op.name)
+    return availability.ufunc_of(backend, op.name)
 
 
 @cache
@@ -52,7 +52,7 @@ def operands_of(name: str, dtype: str, size: int) -> tuple[Array, ...]:
 @EACH_FLOAT
 @EACH_OP
 def test_numba_has_the_bits_of_c(op: Op, dtype: str, need_c: None, need_numba: None) -> None:
-    in_c, in_numba = dispatch.ufunc_of("c", op.name), dispatch.ufunc_of("numba", op.name)
+    in_c, in_numba = availability.ufunc_of("c", op.name), availability.ufunc_of("numba", op.name)
     assert in_c is not in_numba
     samples = [operands_of(op.name, dtype, 20_000)]
     if dtype != "float16":
@@ -65,7 +65,7 @@ def test_numba_has_the_bits_of_c(op: Op, dtype: str, need_c: None, need_numba: N
 @EACH_DTYPE
 @EACH_OP
 def test_instruction_sets_have_the_same_bits(op: Op, dtype: str, isa: str, default_isa: None) -> None:
-    from fastsig.backends import c
+    from fastsig.kernels.c import library as c
 
     if isa not in c.isas():
         pytest.skip(f"this machine or build has no {isa}")
@@ -82,7 +82,7 @@ def test_instruction_sets_have_the_same_bits(op: Op, dtype: str, isa: str, defau
 
 
 def test_an_unknown_instruction_set_is_refused(default_isa: None) -> None:
-    from fastsig.backends import c
+    from fastsig.kernels.c import library as c
 
     before = c.isa()
     with pytest.raises(ValueError, match="isa='v9' is not available here; this machine and build have baseline"):
@@ -150,6 +150,24 @@ def test_zero_strides(op: Op, dtype: str, backend: str) -> None:
 
 @EACH_DTYPE
 @EACH_OP
+def test_fortran_order(op: Op, dtype: str, backend: str) -> None:
+    """All operands in it: elements are visited as they stand in memory, and so does the result."""
+    ufunc = serving(backend, op, dtype)
+    operands = tuple(a.reshape(29, 31) for a in operands_of(op.name, dtype, 29 * 31))
+    want = ufunc(*operands)
+    for arrange in (np.asfortranarray, lambda a: np.ascontiguousarray(a.T).T):
+        arranged = tuple(map(arrange, operands))
+        got = ufunc(*arranged)
+        assert got.flags.f_contiguous
+        assert_same_bits(got, want, operands, f"{op.name} {dtype}")
+        out = np.empty_like(want)
+        assert_same_bits(ufunc(*arranged, out=out), want, operands, f"{op.name} {dtype} to C order")
+    mixed = (np.asfortranarray(operands[0]), *operands[1:])
+    assert_same_bits(ufunc(*mixed), want, operands, f"{op.name} {dtype}, one of two")
+
+
+@EACH_DTYPE
+@EACH_OP
 def test_in_place(op: Op, dtype: str, backend: str) -> None:
     ufunc = serving(backend, op, dtype)
     for size in (3, 64, 1_000, 5_000):
@@ -185,7 +203,7 @@ def test_unaligned_and_swapped(op: Op, dtype: str, backend: str) -> None:
 @EACH_OP
 def test_streaming_stores(op: Op, dtype: str, isa: str, default_isa: None) -> None:
     """The stores for large outputs, forced onto small ones: offsets to both sides of a cache line."""
-    from fastsig.backends import c
+    from fastsig.kernels.c import library as c
 
     if isa not in c.isas():
         pytest.skip(f"this machine or build has no {isa}")
@@ -216,4 +234,4 @@ def test_formulas_as_plain_python_have_the_same_bits(op: Op, dtype: str, backend
     operands = tuple(np.concatenate(pair) for pair in zip(inputs(op.name, dtype, 60), operands_of(op.name, dtype, 150), strict=True))
     with np.errstate(all="ignore"):
         got = np.array([formula(*point) for point in zip(*operands, strict=True)])
-    assert_same_bits(got, dispatch.ufunc_of(backend, op.name)(*operands), operands, f"{op.name} {dtype} in Python")
+    assert_same_bits(got, availability.ufunc_of(backend, op.name)(*operands), operands, f"{op.name} {dtype} in Python")

@@ -13,7 +13,7 @@ from reference import assert_same_bits
 from samples import anything
 
 import fastsig as fs
-from fastsig import dispatch
+from fastsig.dispatch import availability
 from fastsig.ops import OPS, Op
 
 TYPES = {"f16": "uint16_t", "bf16": "uint16_t", "f32": "float", "f64": "double"}
@@ -48,6 +48,7 @@ int main(void) {
     printf("%s %s\\n", fastsig_version(), fastsig_isa());
     if (fastsig_set_isa("nonsense") != -1 || !fastsig_isa_available("baseline") || fastsig_set_isa(fastsig_isa()) != 0) return 4;
     if (fastsig_stream_bytes() == 0) return 5;
+    if (fastsig_abi_version() != FASTSIG_ABI_VERSION) return 7;
 CALLS
     return errno != 0;
 }
@@ -109,14 +110,14 @@ def test_bits_from_c(op: Op, sfx: str, built: Path) -> None:
     else:
         dtype = NUMPY[sfx]
     operands = [np.fromfile(built / f"{name}_{op.domain}.{sfx}", np.uint8).view(dtype) for name in "xy"[: op.nin]]
-    want = dispatch.ufunc_of("c", op.name)(*operands)
+    want = availability.ufunc_of("c", op.name)(*operands)
     for name in (op.name, f"{op.name}_strided"):
         got = np.fromfile(built / f"{name}.{sfx}", np.uint8).view(dtype)
         assert_same_bits(got, want, operands, f"fastsig_{name}_{sfx}")
 
 
 def test_version_and_isa_from_c(built: Path) -> None:
-    from fastsig.backends import c
+    from fastsig.kernels.c import library as c
 
     version, isa = (built / "said").read_text().split()
     assert version == fs.__version__

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checking import backend, check, small_and_apart
+from checking import backend, check, keep, small_and_apart
 from reference import Array
 
-from fastsig import accuracy
-from fastsig.accuracy import engines, exhaustive, inputs, records, sampled
-from fastsig.accuracy.formats import FORMATS
+from fastsig.measure import accuracy
+from fastsig.measure.accuracy import engines, exhaustive, inputs, records, sampled
+from fastsig.measure.formats import FORMATS
 from fastsig.ops import OPS
 
 Text = pytest.CaptureFixture[str]
@@ -44,7 +44,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, at: float, wrong: float, only: str = 
     ("arguments", "said", "known"),
     [
         (["--ops", "sigmiod"], "operation 'sigmiod' is unknown", [op.name for op in OPS]),
-        (["--ops", "sigmoid,tanh"], "operation 'tanh' is unknown", ["sigmoid_grad"]),
+        (["--ops", "sigmoid,erf"], "operation 'erf' is unknown", ["sigmoid_grad"]),
         (["--ops", ","], "no operation was given", ["sigmoid"]),
         (["--dtypes", "float80"], "dtype 'float80' is unknown", list(FORMATS)),
         (["--backends", "cudnn"], "backend 'cudnn' is unknown or not available here", [backend()]),
@@ -82,8 +82,8 @@ def test_without_a_checkout_nothing_is_measured(option: str, monkeypatch: pytest
 
     monkeypatch.setattr(records, "root", no_root)
     monkeypatch.setattr(sampled, "measure", lambda *_: pytest.fail("measured in vain"))
-    assert check("--ops", "sigmoid", option) == 2
-    assert capsys.readouterr().err == "fastsig check: no docs/ here\n"
+    assert keep("--ops", "sigmoid", option) == 2
+    assert capsys.readouterr().err == "tools.accuracy: no docs/ here\n"
 
 
 # ---- results, and failures in full ----
@@ -117,7 +117,7 @@ def test_a_wrong_result_is_told_in_full(mode: list[str], monkeypatch: pytest.Mon
 def with_the_chunk_of(x: float) -> Any:
     """Chunk 1 of an exhaustive run becomes the one that x is in."""
     work, there = exhaustive._work, int(np.float32(x).view(np.uint32)) // exhaustive.CHUNK
-    return lambda op, ufunc, index, measure: work(op, ufunc, there if index == 1 else index, measure)
+    return lambda op, ufunc, index, *how: work(op, ufunc, there if index == 1 else index, *how)
 
 
 def test_a_lowered_ceiling_is_passed(monkeypatch: pytest.MonkeyPatch, capsys: Text) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checking import backend, check, small_and_apart
+from checking import backend, check, keep, small_and_apart
 
-from fastsig.accuracy import engines, inputs, kept, multiprecision, records, sampled, search
-from fastsig.accuracy.formats import FORMATS
+from fastsig.measure.accuracy import engines, inputs, multiprecision, records, sampled, search
+from fastsig.measure.formats import FORMATS
 from fastsig.ops import BY_NAME, OPS
+from tools.accuracy import worst_inputs
 
 F64 = FORMATS["float64"]
 Text = pytest.CaptureFixture[str]
@@ -93,10 +94,10 @@ def test_a_search_climbs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_search_finds_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Text) -> None:
     monkeypatch.setattr(records, "worst_path", lambda: tmp_path / "worst.json")
-    assert check("--ops", "sigmoid,bce", "--dtypes", "float64", "--search", "0.1", "--keep", "--json") == 0
+    assert keep("--ops", "sigmoid,bce", "--dtypes", "float64", "--search", "0.1", "--keep", "--json") == 0
     rows = json.loads((tmp_path / "worst.json").read_text())
     counts = {(r["op"], r["targets"]): sum(r["op"] == q["op"] and r["targets"] == q["targets"] for q in rows) for r in rows}
-    assert counts == {("sigmoid", ""): kept.KEPT, ("bce", "hard"): kept.KEPT, ("bce", "soft"): kept.KEPT}
+    assert counts == {("sigmoid", ""): worst_inputs.KEPT, ("bce", "hard"): worst_inputs.KEPT, ("bce", "soft"): worst_inputs.KEPT}
     known = sampled.columns_of(BY_NAME["bce"], F64, "soft", 1.0)
     assert [[int(b, 16) for b in r["at"]] for r in rows if r["targets"] == "soft"] == np.stack(
         [c.view(np.uint64)[-6:] for c in known]
@@ -108,15 +109,15 @@ def test_what_a_search_finds_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 RUN = """
 import json, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run with it ignored
-from fastsig import accuracy
-from fastsig.accuracy import exhaustive, runs
+from fastsig.measure import accuracy
+from fastsig.measure.accuracy import exhaustive, runs
 exhaustive.CHUNKS, exhaustive.CHUNK, exhaustive.SAVE_SECONDS = 60, 1 << 14, 0.0
 work = exhaustive._work
 
-def slowly(op, ufunc, index, measure):
+def slowly(op, ufunc, index, *how):
     sys.stderr.write(f"chunk {{index}}\\n")  # in one piece, as there are several threads
     time.sleep(float({pause!r}))
-    return work(op, ufunc, index, measure)
+    return work(op, ufunc, index, *how)
 
 exhaustive._work = slowly
 sys.exit(accuracy.main(["--ops", {op!r}, "--dtypes", "float32", "--backends", {backend!r}, "--exhaustive", "--json", *{more!r}]))
@@ -125,7 +126,7 @@ sys.exit(accuracy.main(["--ops", {op!r}, "--dtypes", "float32", "--backends", {b
 
 def start(op: str, cache: Path, pause: float, *more: str) -> subprocess.Popen[str]:
     code = RUN.format(op=op, backend=backend(), pause=pause, more=more)
-    environment = {**os.environ, "FASTSIG_CACHE": str(cache)}
+    environment = {**os.environ, "FASTSIG_CACHE_DIR": str(cache)}
     return subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

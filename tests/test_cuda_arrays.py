@@ -11,8 +11,8 @@ from cuda_here import need_compiler, same_but_nan, storage
 from fake_gpu import CuPyArray, DLPackArray, Gpu, InterfaceArray, Tensor
 
 import fastsig as fs
-from fastsig import device_arrays as da
-from fastsig.arrays import common_device, device_of
+from fastsig.arrays import gpu as da
+from fastsig.arrays.devices import common_device, device_of
 from fastsig.ops import OPS
 
 pytestmark = [need_compiler, pytest.mark.usefixtures("gpu")]
@@ -227,9 +227,9 @@ def test_explain(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("FASTSIG_CACHE_DIR", str(tmp_path))
     words = fs.explain(CuPyArray(X))
     assert words == "sigmoid: cuda: the array is on cuda:0; its kernel for sm_90 will be compiled by the first call"
-    from fastsig.backends import cuda_elementwise, numba_cuda
+    from fastsig.kernels.cuda import compiler, elementwise_kernels
 
-    numba_cuda.cubin_of(cuda_elementwise.flat("sigmoid", "f32"), (9, 0))
+    compiler.cubin_of(elementwise_kernels.flat("sigmoid", "f32"), (9, 0))
     assert fs.explain(CuPyArray(X)).endswith("is in the cache on disk")
     with pytest.raises(RuntimeError, match="backend='c' computes in host memory"):
         fs.explain(CuPyArray(X), backend="c")
@@ -240,16 +240,16 @@ def test_explain(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("name", [op.name for op in OPS if op.nin == 2])
 def test_two_arguments_broadcast(name: str, gpu: Gpu) -> None:
-    from fastsig.backends import cuda_calls
+    from fastsig.kernels.cuda import elementwise
 
     x, t = np.random.default_rng(0).random((17, 40), np.float32), np.random.default_rng(1).random(40, np.float32)
-    got = cuda_calls.elementwise(name, (CuPyArray(x), CuPyArray(t)))
+    got = elementwise.elementwise(name, (CuPyArray(x), CuPyArray(t)))
     assert same_but_nan(got.host, getattr(fs.ufuncs, name)(x, t))
-    got = cuda_calls.elementwise(name, (CuPyArray(x), CuPyArray(x)))
+    got = elementwise.elementwise(name, (CuPyArray(x), CuPyArray(x)))
     assert same_but_nan(got.host, getattr(fs.ufuncs, name)(x, x))
     assert gpu.kernels == [f"{name}_f32_f32_f32_f32_strided2n", f"{name}_f32_flat"]
     with pytest.raises(ValueError, match=r"x of shape \(17, 40\), t of shape \(17,\) do not broadcast"):
-        cuda_calls.elementwise(name, (CuPyArray(x), CuPyArray(t[:17])))
+        elementwise.elementwise(name, (CuPyArray(x), CuPyArray(t[:17])))
 
 
 # ---- recognition ----

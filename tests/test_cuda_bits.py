@@ -25,18 +25,18 @@ def of_host(name: str, *arrays: Any) -> Any:
 
 
 def flat_arguments(arrays: list[Any]) -> tuple[int, ...]:
-    from fastsig.backends import cuda_calls
+    from fastsig.kernels.cuda import elementwise
 
-    head, _ = cuda_calls.flat_shares([a.ctypes.data for a in arrays], arrays[0].size, arrays[0].itemsize)
+    head, _ = elementwise.flat_shares([a.ctypes.data for a in arrays], arrays[0].size, arrays[0].itemsize)
     return (*(a.ctypes.data for a in arrays), arrays[0].size, head)
 
 
 @pytest.fixture(scope="module", params=DIALECTS, ids=lambda c: "sm_{}{}".format(*c))
 def flat_kernels(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     """All contiguous kernels of one dialect, compiled in one go."""
-    from fastsig.backends import cuda_elementwise
+    from fastsig.kernels.cuda import elementwise_kernels
 
-    kernels = {(op.name, dtype): cuda_elementwise.flat(op.name, dtype) for op in OPS for dtype in REALS}
+    kernels = {(op.name, dtype): elementwise_kernels.flat(op.name, dtype) for op in OPS for dtype in REALS}
     return kernels, on_cpu(list(kernels.values()), request.param)
 
 
@@ -75,8 +75,8 @@ def test_every_primitive_has_an_instruction() -> None:
     """A primitive that is new to the formulas is missed here by name."""
     import inspect
 
-    from fastsig.backends.cuda_formulas import NAMES
     from fastsig.formulas import prims
+    from fastsig.kernels.cuda.tracing import NAMES
 
     public = {name for name, function in inspect.getmembers(prims, inspect.isfunction) if function.__module__ == prims.__name__}
     assert {name for name in public if not name.startswith("_")} <= set(NAMES)
@@ -93,9 +93,9 @@ SIZES = sorted({0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, *(64 * v + d 
 def test_every_size_and_address(op: str, dtype: str, capability: tuple[int, int]) -> None:
     """Around every vector and block; the same offset for all operands, another for each, and grids too small and too large. Nothing
     beside the output is written, and every 16-byte access is at a multiple of 16 (ptx_in_c stops at another)."""
-    from fastsig.backends import cuda_elementwise
+    from fastsig.kernels.cuda import elementwise_kernels
 
-    kernel, kind = cuda_elementwise.flat(op, dtype), storage(dtype)
+    kernel, kind = elementwise_kernels.flat(op, dtype), storage(dtype)
     nin, lanes = BY_NAME[op].nin, VECTORS[dtype]
     for n, (blocks, threads), offsets in product(
         SIZES, [(1, 32), (3, 64), (2, 1)], [(0, 0, 0), (1, 1, 1), (lanes - 1,) * 3, (1, 0, 0), (0, 1, 0)]
@@ -113,12 +113,12 @@ def test_every_size_and_address(op: str, dtype: str, capability: tuple[int, int]
 
 
 def test_in_place() -> None:
-    from fastsig.backends import cuda_elementwise
+    from fastsig.kernels.cuda import elementwise_kernels
 
     x = Guarded(1001, np.dtype("f4"), 1)
     x.array[:] = np.linspace(-100, 100, 1001)
     want = of_host("sigmoid", x.array)
-    run(cuda_elementwise.flat("sigmoid", "f32"), (9, 0), 2, 64, *flat_arguments([x.array, x.array]))
+    run(elementwise_kernels.flat("sigmoid", "f32"), (9, 0), 2, 64, *flat_arguments([x.array, x.array]))
     assert x.intact
     assert same_but_nan(x.array, want)
 
@@ -131,9 +131,9 @@ def test_the_runner_stops_at_a_misaligned_access(tmp_path: Any) -> None:
 sys.path[:0] = {[p for p in __import__("sys").path if p.endswith(("tools", "tests"))]!r}
 import numpy as np
 from cuda_here import run
-from fastsig.backends import cuda_elementwise
+from fastsig.kernels.cuda import elementwise_kernels
 x = np.zeros(64, np.float32)
-run(cuda_elementwise.flat("sigmoid", "f32"), (9, 0), 1, 32, x.ctypes.data + 4, x.ctypes.data, 32, 0)
+run(elementwise_kernels.flat("sigmoid", "f32"), (9, 0), 1, 32, x.ctypes.data + 4, x.ctypes.data, 32, 0)
 """
     done = run_python(code)
     assert done.returncode != 0
@@ -145,8 +145,8 @@ def test_an_instruction_without_a_meaning_does_not_compile(tmp_path: Any) -> Non
 
     import ptx_in_c
 
-    from fastsig.backends import cuda_elementwise, numba_cuda
+    from fastsig.kernels.cuda import compiler, elementwise_kernels
 
-    text = numba_cuda.ptx_of(cuda_elementwise.flat("sigmoid", "f32"), (9, 0)).replace("div.rn.f32", "div.full.f32")
+    text = compiler.ptx_of(elementwise_kernels.flat("sigmoid", "f32"), (9, 0)).replace("div.rn.f32", "div.full.f32")
     with pytest.raises(subprocess.CalledProcessError):
         ptx_in_c.build({"k": text}, tmp_path)

@@ -86,9 +86,9 @@ def test_what_the_audit_forbids(instruction: str, is_wrong: bool) -> None:
 def test_a_kernel_that_spills_is_noticed(tmp_path: Path) -> None:
     import ptx_audit
 
-    from fastsig.backends import cuda_elementwise, numba_cuda
+    from fastsig.kernels.cuda import compiler, elementwise_kernels
 
-    text = numba_cuda.ptx_of(cuda_elementwise.flat("silu_grad", "f64"), (9, 0))
+    text = compiler.ptx_of(elementwise_kernels.flat("silu_grad", "f64"), (9, 0))
     tight = re.sub(r"\.maxntid .*\n", ".maxntid 1024, 1, 1\n.minnctapersm 2\n", text)
     assert tight != text
     assert ptx_audit.assemble(tight, (9, 0), tmp_path / "k.cubin")[0].spilled > 0
@@ -98,10 +98,10 @@ def test_a_kernel_that_spills_is_noticed(tmp_path: Path) -> None:
 def test_contiguous_arrays_are_read_and_written_16_bytes_at_a_time(dtype: str, tmp_path: Path) -> None:
     import ptx_audit
 
-    from fastsig.backends import cuda_elementwise, numba_cuda
+    from fastsig.kernels.cuda import compiler, elementwise_kernels
 
     cubin = tmp_path / "k.cubin"
-    ptx_audit.assemble(numba_cuda.ptx_of(cuda_elementwise.flat("sigmoid", dtype), (9, 0)), (9, 0), cubin)
+    ptx_audit.assemble(compiler.ptx_of(elementwise_kernels.flat("sigmoid", dtype), (9, 0)), (9, 0), cubin)
     code = ptx_audit.machine_code(cubin)
     assert len(re.findall(r"\bLDG\.E\.128\b", code)) == 1
     assert len(re.findall(r"\bSTG\.E\.128\b", code)) == 1
@@ -109,11 +109,11 @@ def test_contiguous_arrays_are_read_and_written_16_bytes_at_a_time(dtype: str, t
 
 def test_kernels_take_addresses_and_whole_numbers_only() -> None:
     """So that a launch converts nothing: 8 bytes for each argument."""
-    from fastsig.backends import cuda_elementwise, numba_cuda
+    from fastsig.kernels.cuda import compiler, elementwise_kernels
 
-    text = numba_cuda.ptx_of(cuda_elementwise.flat("bce", "f32"), (9, 0))
+    text = compiler.ptx_of(elementwise_kernels.flat("bce", "f32"), (9, 0))
     assert len(re.findall(r"\.param \.u64", text)) == 5
-    text = numba_cuda.ptx_of(cuda_elementwise.strided("bce", ("f32", "f64"), "f64", "f32", 4, True, True), (9, 0))
+    text = compiler.ptx_of(elementwise_kernels.strided("bce", ("f32", "f64"), "f64", "f32", 4, True, True), (9, 0))
     assert len(re.findall(r"\.param \.u64", text)) == 3 + 1 + 1 + 4 + 4 * 4
 
 
@@ -121,51 +121,38 @@ def test_kernels_take_addresses_and_whole_numbers_only() -> None:
 
 
 def _kernel() -> Any:
-    from fastsig.backends import cuda_elementwise
+    from fastsig.kernels.cuda import elementwise_kernels
 
-    return cuda_elementwise.flat("sigmoid", "f32")
+    return elementwise_kernels.flat("sigmoid", "f32")
 
 
 def test_cubins_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastsig.backends import numba_cuda
+    from fastsig.kernels.cuda import compiler
 
     monkeypatch.setenv("FASTSIG_CACHE_DIR", str(tmp_path))
-    assert not numba_cuda.is_cached(_kernel(), (9, 0))
-    first = numba_cuda.cubin_of(_kernel(), (9, 0))
+    assert not compiler.is_cached(_kernel(), (9, 0))
+    first = compiler.cubin_of(_kernel(), (9, 0))
     assert first.startswith(b"\x7fELF")
-    assert numba_cuda.is_cached(_kernel(), (9, 0))
-    assert not numba_cuda.is_cached(_kernel(), (8, 0))
-    assert [file.suffix for file in tmp_path.iterdir()] == [".cubin"]
-    monkeypatch.setattr(numba_cuda, "ptx_of", None)  # so that compiling again would fail
-    assert numba_cuda.cubin_of(_kernel(), (9, 0)) == first
+    assert compiler.is_cached(_kernel(), (9, 0))
+    assert not compiler.is_cached(_kernel(), (8, 0))
+    assert [file.suffix for file in (tmp_path / "kernels").iterdir()] == [".cubin"]
+    monkeypatch.setattr(compiler, "ptx_of", None)  # so that compiling again would fail
+    assert compiler.cubin_of(_kernel(), (9, 0)) == first
 
 
 def test_a_change_of_source_or_compiler_is_another_cubin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastsig.backends import numba_cuda
+    from fastsig.kernels.cuda import compiler
 
     monkeypatch.setenv("FASTSIG_CACHE_DIR", str(tmp_path))
-    numba_cuda.cubin_of(_kernel(), (9, 0))
-    monkeypatch.setattr(numba_cuda, "_version", lambda name: "another")
-    monkeypatch.setattr(numba_cuda, "_stamp", numba_cuda._stamp.__wrapped__)
-    assert not numba_cuda.is_cached(_kernel(), (9, 0))
+    compiler.cubin_of(_kernel(), (9, 0))
+    monkeypatch.setattr(compiler, "_version", lambda name: "another")
+    monkeypatch.setattr(compiler, "_stamp", compiler._stamp.__wrapped__)
+    assert not compiler.is_cached(_kernel(), (9, 0))
 
 
 @pytest.mark.parametrize("place", ["/dev/null/x", "/proc/nowhere"])
 def test_a_cache_that_cannot_be_written_is_no_error(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastsig.backends import numba_cuda
+    from fastsig.kernels.cuda import compiler
 
     monkeypatch.setenv("FASTSIG_CACHE_DIR", place)
-    assert numba_cuda.cubin_of(_kernel(), (9, 0)).startswith(b"\x7fELF")
-
-
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastsig.backends import numba_cuda
-
-    for name in ("FASTSIG_CACHE_DIR", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for platform, part in (("linux", ".cache/fastsig"), ("darwin", "Library/Caches/fastsig"), ("win32", "fastsig/cache")):
-        monkeypatch.setattr(numba_cuda.sys, "platform", platform)
-        assert numba_cuda.cache_directory().as_posix().endswith(part)
-    monkeypatch.setattr(numba_cuda.sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert numba_cuda.cache_directory() == Path("/somewhere/fastsig")
+    assert compiler.cubin_of(_kernel(), (9, 0)).startswith(b"\x7fELF")

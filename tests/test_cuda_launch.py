@@ -38,7 +38,7 @@ class Context:
 
 @pytest.fixture
 def launch(monkeypatch: pytest.MonkeyPatch) -> Any:
-    from fastsig.backends import cuda_launch
+    from fastsig.kernels.cuda import launch as cuda_launch
 
     context = Context(0)
 
@@ -103,7 +103,7 @@ def test_a_kernel_is_loaded_once(launch: Any, monkeypatch: pytest.MonkeyPatch) -
         return SimpleNamespace(get_kernel=lambda kernel: f"loaded {kernel}")
 
     monkeypatch.setattr(launch.module, "ObjectCode", SimpleNamespace(from_cubin=from_cubin))
-    monkeypatch.setattr(launch.module.numba_cuda, "cubin_of", lambda kernel, capability: b"")
+    monkeypatch.setattr(launch.module.compiler, "cubin_of", lambda kernel, capability: b"")
     make = lambda: SimpleNamespace(name="k")  # noqa: E731
     barrier = threading.Barrier(8)
     found = []

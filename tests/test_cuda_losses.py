@@ -12,7 +12,8 @@ from cuda_here import DIALECTS, need_compiler, run, same_but_nan, storage
 from fake_gpu import CuPyArray, Gpu, InterfaceArray, Tensor
 
 import fastsig as fs
-from fastsig import exact, plans
+from fastsig.kernels import plan
+from fastsig.losses import exact_sum as exact
 
 pytestmark = [need_compiler, pytest.mark.usefixtures("gpu")]
 pytest.importorskip("ml_dtypes")
@@ -193,7 +194,12 @@ def test_torch_gives_torch(gpu: Gpu) -> None:
     [
         (lambda x, t: fs.bce_with_logits(x, t.host), ValueError, "logits is on cuda:0, targets is on cpu"),
         (lambda x, t: fs.bce_with_logits(x, 1), TypeError, "targets is int; give an array on the device of logits"),
-        (lambda x, t: fs.bce_with_logits(x, CuPyArray(t.host[:5])), ValueError, r"logits of shape \(1100,\) and targets of shape \(5,\)"),
+        (lambda x, t: fs.bce_with_logits(x, CuPyArray(t.host[:5])), ValueError, r"targets of shape \(5,\) .* logits of shape \(1100,\)"),
+        (lambda x, t: fs.bce_with_logits(CuPyArray(x.host[:, None]), t), ValueError, r"shape \(1100,\) .* logits of shape \(1100, 1\)"),
+        (lambda x, t: fs.bce_with_logits_grad_hess(x, CuPyArray(t.host[:, None])), ValueError, r"targets\[:, 0\], or logits\[:, None\]"),
+        (lambda x, t: fs.bce(CuPyArray(x.host[:1]), t), ValueError, r"targets of shape \(1100,\) .* probs of shape \(1,\)"),
+        (lambda x, t: fs.sigmoid_focal_loss(x, t, mask=CuPyArray(np.ones((2, 1100), bool))), ValueError, r"mask of shape \(2, 1100\)"),
+        (lambda x, t: fs.bce(x, t, out=CuPyArray(np.zeros((), "f4"), 1)), ValueError, "probs is on cuda:0"),
         (lambda x, t: fs.bce_with_logits(x, t, weight=CuPyArray(t.host[:5])), ValueError, r"weight of shape \(5,\) does not broadcast"),
         (lambda x, t: fs.bce_with_logits(x, t, mask=t), TypeError, "mask has dtype f32; give booleans"),
         (lambda x, t: fs.bce_with_logits(x, t, weight=t, reduction="weighted_mean"), ValueError, r"divide by weight\.sum\(\)"),
@@ -223,18 +229,16 @@ def test_refusals(call: Any, error: type[Exception], words: str, gpu: Gpu) -> No
 @pytest.mark.parametrize("dtype", REALS)
 def test_one_rounding(dtype: str, capability: tuple[int, int]) -> None:
     """Sums of all magnitudes, signs and cancellations over copies, against the host's integers of any length."""
-    from fastsig.backends import cuda_sums, cuda_totals, numba_reduce
+    from fastsig.kernels.cuda import sums, totals
+    from fastsig.kernels.numba.blocks import exact_add
 
-    assert numba_reduce
-    from fastsig.backends.numba_blocks import exact_add
-
-    kernel, kind, choose = cuda_totals.finish(dtype), storage(dtype), random.Random(7)
+    kernel, kind, choose = totals.finish(dtype), storage(dtype), random.Random(7)
     for _ in range(400):
-        total = np.zeros((cuda_sums.COPIES, plans.SUM_WORDS), np.int64)
+        total = np.zeros((sums.COPIES, plan.SUM_WORDS), np.int64)
         scale = choose.choice([-1074, -1040, -1000, -150, -140, -126, -30, -24, -14, -8, 0, 10, 15, 16, 17, 100, 127, 128, 900, 1015])
         for _ in range(choose.randint(0, 20)):
             v = float(np.ldexp(choose.gauss(0, 1) if choose.random() < 0.6 else choose.randint(-64, 64), scale + choose.randint(-30, 0)))
-            exact_add(total[choose.randrange(cuda_sums.COPIES)], choose.choice([np.inf, -np.inf, np.nan]) if choose.random() < 0.01 else v)
+            exact_add(total[choose.randrange(sums.COPIES)], choose.choice([np.inf, -np.inf, np.nan]) if choose.random() < 0.01 else v)
         count = np.array([choose.choice([0, 1, 2, 3, 7, 1024, 10**8, 2**40 + 1])], np.int64)
         times, known, out = choose.choice([1, 3]), choose.choice([0, 1, 5]), np.zeros((), kind)
         want = np.asarray(exact.Total.of(total.sum(axis=0)).over(int(count[0]) * times + known, kind), kind)

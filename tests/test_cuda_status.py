@@ -9,7 +9,7 @@ import pytest
 from processes import printed
 
 import fastsig as fs
-from fastsig.backends import cuda_status
+from fastsig.kernels.cuda import status as cuda_status
 
 
 class Driver:
@@ -37,9 +37,14 @@ class Driver:
 @pytest.mark.parametrize(
     ("missing", "driver", "toolkit", "words"),
     [
-        ("numba-cuda", None, 13, r"^numba-cuda is not installed \(pip install 'fastsig\[cuda13\]'"),
+        ("numba-cuda", None, 13, r"^numba-cuda is not installed \(pip install 'fastsig-kernels\[cuda13\]'"),
         (None, None, 13, "^no NVIDIA driver was found"),
-        (None, Driver(12040), 13, r"too old: it serves CUDA 12\.4, .* for CUDA 13; update the driver to 580 or newer, .*fastsig\[cuda12\]"),
+        (
+            None,
+            Driver(12040),
+            13,
+            r"too old: it serves CUDA 12\.4, .* for CUDA 13; update the driver to 580 or newer, .*fastsig-kernels\[cuda12\]",
+        ),
         (None, Driver(11080), 12, r"too old: it serves CUDA 11\.8, .* for CUDA 12; update the driver to 525 or newer, or use the host"),
         (None, Driver(devices=0), 13, "sees no GPU; .*CUDA_VISIBLE_DEVICES"),
         (None, Driver(error=3), 13, "did not start: system not yet initialized"),
@@ -68,12 +73,12 @@ def test_a_driver_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("module", ["numba_cuda", "cuda"])
 def test_a_package_that_is_not_there(module: str) -> None:
     status = printed(f"import sys; sys.modules[{module!r}] = None; import fastsig as fs; print(fs.backends()['cuda'])")
-    assert status.endswith("is not installed (pip install 'fastsig[cuda13]' (or 'fastsig[cuda12]' for drivers below 580))")
+    assert status.endswith("is not installed (pip install 'fastsig-kernels[cuda13]' (or 'fastsig-kernels[cuda12]' for drivers below 580))")
 
 
 def test_the_status_loads_nothing() -> None:
     loaded = "print(sorted({'numba', 'llvmlite', 'cuda', 'torch', 'cupy'} & set(sys.modules)))"
-    assert printed(f"import sys, fastsig as fs; fs.backends(); {loaded}") == "[]"
+    assert printed(f"import sys, fastsig; from fastsig.kernels.cuda import status; status.status(); {loaded}") == "[]"
 
 
 def test_host_arrays_never_go_there() -> None:

@@ -10,48 +10,86 @@ from processes import error_of, printed
 from reference import assert_same_bits
 
 import fastsig as fs
-from fastsig.arrays import common_device, device_of
-from fastsig.dispatch import choose
-from fastsig.thresholds import ELEMENTS
+from fastsig.arrays.devices import common_device, device_of
+from fastsig.dispatch.choice import Alone, Served, route
+from fastsig.dispatch.thresholds import ELEMENTS, HAND_OVER, LOSS_ELEMENTS, UNARY, Thresholds
+from fastsig.system.cpu import available_cpus
+from fastsig.system.num_threads import Worker
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 MANY, MANY64 = ELEMENTS["float32"], ELEMENTS["float64"]
 
-# device, size, dtype, available, most threads -> backend, threads; None: refused
-TRUTH = [
-    ("cpu", 0, F32, {"c"}, 8, ("c", 1)),
-    ("cpu", 10, F32, {"c", "numba", "cuda"}, 8, ("c", 1)),
-    ("cpu", 10, F32, {"numba"}, 8, ("numba", 1)),
-    ("cpu", 10, F32, {"numba", "cuda"}, 8, ("numba", 1)),
-    ("cpu", MANY - 1, F32, {"c", "numba"}, 8, ("c", 1)),
-    ("cpu", MANY, F32, {"c", "numba"}, 8, ("c", 2)),
-    ("cpu", 4 * MANY, F32, {"c", "numba"}, 8, ("c", 8)),
-    ("cpu", 4 * MANY, F32, {"numba"}, 8, ("numba", 8)),
-    ("cpu", 100 * MANY, F32, {"numba"}, 8, ("numba", 8)),
-    ("cpu", MANY64 - 1, F64, {"c"}, 8, ("c", 1)),
-    ("cpu", MANY64, F64, {"c"}, 8, ("c", 2)),
-    ("cpu", 100 * MANY, F32, {"c"}, 1, ("c", 1)),
-    ("cpu", 2 * MANY, F32, {"c"}, 3, ("c", 3)),
-    ("cpu", 10, F32, {"cuda"}, 8, None),
-    ("cpu", 10, F32, set(), 8, None),
-    ("cuda", 10, F32, {"c", "numba", "cuda"}, 8, ("cuda", 1)),
-    ("cuda:1", MANY, F64, {"cuda"}, 8, ("cuda", 1)),
-    ("cuda:0", 10, F32, {"c", "numba"}, 8, None),
-    ("mps", 10, F32, {"c", "numba", "cuda"}, 8, None),
-    ("xpu:0", 10, F32, {"c", "numba", "cuda"}, 8, None),
+ROUTE: dict[str, Any] = {
+    "op": "sigmoid", "device": "cpu", "dtype": "float32", "size": 10, "shareable": True, "backend": None, "limit": 8,
+    "in_worker": Worker.NO, "thresholds": Thresholds(), "available": {"c", "numba", "cuda"},
+}  # fmt: skip
+"""A call, of which each row below changes something."""
+LOSS = "bce_with_logits_value_and_grad"
+TUNED = Thresholds(parallel={"sigmoid": {"float32": 20_000}}, numba={"sigmoid": {"float32": 1000}})
+
+# what differs from ROUTE -> backend, threads, why this backend, why one thread; None: refused
+TRUTH: list[tuple[dict[str, Any], tuple[str, int, Served, Alone] | None]] = [
+    ({"size": 0, "available": {"c"}}, ("c", 1, Served.NO_COMPILING, Alone.SMALL)),
+    ({}, ("c", 1, Served.NO_COMPILING, Alone.SMALL)),
+    ({"available": {"numba", "cuda"}}, ("numba", 1, Served.NO_C_LIBRARY, Alone.SMALL)),
+    ({"size": MANY - 1}, ("c", 1, Served.NO_COMPILING, Alone.SMALL)),
+    ({"size": MANY}, ("c", 2, Served.NO_COMPILING, Alone.NO)),
+    ({"size": 4 * MANY}, ("c", 8, Served.NO_COMPILING, Alone.NO)),
+    ({"size": 4 * MANY, "available": {"numba"}}, ("numba", 8, Served.NO_C_LIBRARY, Alone.NO)),
+    ({"size": HAND_OVER * MANY - 1, "available": {"numba"}, "pool": False}, ("numba", 1, Served.NO_C_LIBRARY, Alone.SMALL)),
+    ({"size": HAND_OVER * MANY, "available": {"numba"}, "pool": False}, ("numba", 2, Served.NO_C_LIBRARY, Alone.NO)),
+    ({"size": MANY, "available": {"numba"}, "pool": False, "asked": True}, ("numba", 2, Served.NO_C_LIBRARY, Alone.NO)),
+    ({"size": MANY64 - 1, "dtype": "float64"}, ("c", 1, Served.NO_COMPILING, Alone.SMALL)),
+    ({"size": MANY64, "dtype": "float64"}, ("c", 2, Served.NO_COMPILING, Alone.NO)),
+    ({"size": 100 * MANY, "limit": 1}, ("c", 1, Served.NO_COMPILING, Alone.LIMIT)),
+    ({"size": 2 * MANY, "limit": 3}, ("c", 3, Served.NO_COMPILING, Alone.NO)),
+    ({"size": 100 * MANY, "limit": 1, "in_worker": Worker.THREAD}, ("c", 1, Served.NO_COMPILING, Alone.WORKER_THREAD)),
+    ({"size": 100 * MANY, "limit": 1, "in_worker": Worker.PROCESS}, ("c", 1, Served.NO_COMPILING, Alone.WORKER_PROCESS)),
+    ({"size": 100 * MANY, "limit": 4, "in_worker": Worker.THREAD, "asked": True}, ("c", 4, Served.NO_COMPILING, Alone.NO)),
+    ({"size": 100 * MANY, "shareable": False}, ("c", 1, Served.NO_COMPILING, Alone.LAYOUT)),
+    ({"size": 100 * MANY, "shareable": False, "op": "bce_grad"}, ("c", 1, Served.NO_COMPILING, Alone.UFUNC)),
+    ({"size": 20_000, "thresholds": TUNED}, ("c", 2, Served.NO_COMPILING, Alone.NO)),
+    ({"size": 999, "thresholds": TUNED, "loaded": True}, ("c", 1, Served.NO_COMPILING, Alone.SMALL)),
+    ({"size": 1000, "thresholds": TUNED, "loaded": True}, ("numba", 1, Served.MEASURED_FASTER, Alone.SMALL)),
+    ({"size": 20_000, "thresholds": TUNED, "loaded": True}, ("numba", 2, Served.MEASURED_FASTER, Alone.NO)),
+    ({"size": 1000, "thresholds": TUNED, "loaded": True, "backend": "c"}, ("c", 1, Served.NAMED, Alone.SMALL)),
+    ({"size": MANY, "backend": "numba"}, ("numba", 2, Served.NAMED, Alone.NO)),
+    ({"op": LOSS, "size": LOSS_ELEMENTS - 1, "dtype": "float64"}, ("c", 1, Served.NO_COMPILING, Alone.SMALL)),
+    ({"op": LOSS, "size": LOSS_ELEMENTS, "dtype": "float64"}, ("c", 2, Served.NO_COMPILING, Alone.NO)),
+    ({"op": LOSS, "size": LOSS_ELEMENTS, "backend": "numba"}, ("numba", 1, Served.NAMED, Alone.SMALL)),
+    ({"op": LOSS, "size": LOSS_ELEMENTS, "backend": "numba", "asked": True}, ("numba", 2, Served.NAMED, Alone.NO)),
+    ({"op": LOSS, "size": HAND_OVER * LOSS_ELEMENTS, "backend": "numba"}, ("numba", 2, Served.NAMED, Alone.NO)),
+    ({"available": {"cuda"}}, None),
+    ({"available": set()}, None),
+    ({"device": "cuda"}, ("cuda", 1, Served.ON_GPU, Alone.NO)),
+    ({"device": "cuda:1", "size": MANY, "available": {"cuda"}}, ("cuda", 1, Served.ON_GPU, Alone.NO)),
+    ({"device": "cuda:0", "available": {"c", "numba"}}, None),
+    ({"device": "mps"}, None),
+    ({"device": "xpu:0"}, None),
 ]
 
 
-@pytest.mark.parametrize(("device", "size", "dtype", "available", "most", "want"), TRUTH)
-def test_choose(device: str, size: int, dtype: Any, available: set[str], most: int, want: tuple[str, int] | None) -> None:
+@pytest.mark.parametrize(("differing", "want"), TRUTH)
+def test_route(differing: dict[str, Any], want: tuple[str, int, Served, Alone] | None) -> None:
+    call = ROUTE | differing
     if want is None:
         with pytest.raises(RuntimeError):
-            choose(device, size, dtype, available, most)
+            route(**call)
         return
-    for order in (sorted(available), sorted(available, reverse=True)):
-        choice = choose(device, size, dtype, order, most)
-        assert (choice.backend, choice.threads) == want
-        assert choice.why
+    for order in (sorted(call["available"]), sorted(call["available"], reverse=True)):
+        how = route(**(call | {"available": order}))
+        assert (how.backend, how.threads, how.reason.served, how.reason.alone) == want
+
+
+@pytest.mark.parametrize("thresholds", [Thresholds(), TUNED, Thresholds(numba={"silu": {"float64": 7}})], ids=["built in", "tuned", "one"])
+def test_fast_calls_hold_what_the_route_says(thresholds: Thresholds) -> None:
+    """Below the sizes that the fast calls are given every route is the C library on one thread; from there on some are not."""
+    for dtype, size in thresholds.fast_call_sizes().items():
+        calls = [ROUTE | {"op": op, "dtype": dtype, "thresholds": thresholds, "loaded": True} for op in UNARY]
+        below = {route(**(call | {"size": size - 1}))[:2] for call in calls}
+        there = {route(**(call | {"size": size}))[:2] for call in calls}
+        assert below == {("c", 1)}, dtype
+        assert there != {("c", 1)}, dtype
 
 
 def test_backends(pytestconfig: pytest.Config) -> None:
@@ -130,7 +168,7 @@ def test_a_named_backend_comes_before_the_environment(backend: str, pytestconfig
     assert printed(code, pytestconfig, FASTSIG_BACKEND="nunba").startswith(f"sigmoid: {backend}")
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "²", "٣", "4,2", pytest.param("9" * 5000, id="5000 digits")])
 def test_environment_with_wrong_threads(text: str, pytestconfig: pytest.Config) -> None:
     want = f"ValueError: FASTSIG_NUM_THREADS={text!r} must be a positive whole number"
     for call in ("fs.get_num_threads()", "fs.sigmoid(np.ones(1 << 20))", "fs.explain(np.ones(3))"):
@@ -143,6 +181,22 @@ def test_environment_sets_threads(pytestconfig: pytest.Config) -> None:
     assert " 3 threads" in printed(code, pytestconfig, FASTSIG_NUM_THREADS="3")
     code = "import fastsig as fs; fs.set_num_threads(2); print(fs.get_num_threads()); fs.set_num_threads(None); print(fs.get_num_threads())"
     assert printed(code, pytestconfig, FASTSIG_NUM_THREADS="3").split() == ["2", "3"]
+
+
+@pytest.mark.parametrize(("text", "count"), [("3", 3), ("3,2", 3), (" 4 , 2", 4), ("007", 7)])
+def test_the_threads_of_openmp_are_obeyed(text: str, count: int, pytestconfig: pytest.Config) -> None:
+    """Of a list the first number, which is for the outermost level; ours comes before it."""
+    code = "import numpy as np, fastsig as fs; print(fs.get_num_threads(), fs.explain(np.ones(1 << 22)))"
+    said = printed(code, pytestconfig, OMP_NUM_THREADS=text)
+    assert said.startswith(f"{count} sigmoid: ")
+    assert f" {count} threads" in said
+    assert printed(code, pytestconfig, OMP_NUM_THREADS=text, FASTSIG_NUM_THREADS="2").startswith("2 ")
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "two", "1.5", "²", ",", ",2", pytest.param("9" * 5000, id="5000 digits")])
+def test_what_openmp_would_refuse_is_not_ours_to_say(text: str, pytestconfig: pytest.Config) -> None:
+    code = "import numpy as np, fastsig as fs; fs.sigmoid(np.ones(1 << 20)); print(fs.get_num_threads())"
+    assert printed(code, pytestconfig, OMP_NUM_THREADS=text) == str(available_cpus())
 
 
 # ---- explain ----

@@ -20,7 +20,14 @@ def section(document: str, heading: str) -> str:
     return found[0]
 
 
-@pytest.mark.parametrize(("document", "heading"), [("README.md", "Losses"), ("docs/losses.md", "Reductions and sums")])
+WITH_EXAMPLES = [
+    ("README.md", "Losses"),
+    ("docs/losses.md", "Reductions and sums"),
+    ("docs/losses.md", "What is paired, and what comes back"),
+]
+
+
+@pytest.mark.parametrize(("document", "heading"), WITH_EXAMPLES)
 def test_examples_give_what_they_show(document: str, heading: str) -> None:
     blocks = re.findall(r"```python\n(.*?)```", section(document, heading), re.DOTALL)
     assert blocks
@@ -47,3 +54,26 @@ def test_every_line_about_losses_names_a_test_that_exists() -> None:
             assert named, f"no test at the end of: {row}"
             tree = ast.parse((ROOT / named[1]).read_text())
             assert named[2] in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, named[0]
+
+
+FOR_WHOEVER_CARRIES_ON = (
+    "docs/architecture.md", "docs/trust.md", "docs/gradflow.md", "docs/versions.md", "CONTRIBUTING.md", "SECURITY.md",
+)  # fmt: skip
+PLACES = r"(?:fastsig|cext|tests|tools|docs|benchmarks|examples|\.ci)/[\w./-]*"
+
+
+@pytest.mark.parametrize("document", FOR_WHOEVER_CARRIES_ON)
+def test_the_files_and_names_that_a_document_names_exist(document: str) -> None:
+    text = (ROOT / document).read_text()
+    assert [line for line in text.splitlines() if len(line) > 100] == []
+    for place in re.findall(rf"`({PLACES})`", text):
+        assert (ROOT / place).exists(), f"{document} names {place}"
+    for name, place in re.findall(rf"`([\w.]+)`(?: answers)? in\s+`({PLACES})`", text):
+        assert re.search(rf"\b{name.rpartition('.')[2]}\b", (ROOT / place).read_text()), f"{document}: no {name} in {place}"
+    for link in re.findall(r"\]\(([\w./-]+)\)", text):
+        assert ((ROOT / document).parent / link).exists(), f"{document} links to {link}"
+
+
+@pytest.mark.parametrize("folder", sorted(p.name for p in (ROOT / "fastsig").iterdir() if (p / "__init__.py").exists()))
+def test_every_room_is_in_the_architecture(folder: str) -> None:
+    assert f"`fastsig/{folder}/`" in (ROOT / "docs" / "architecture.md").read_text()

@@ -12,7 +12,7 @@ from reference import Array, assert_same_bits
 from samples import anything, cliffs, unit_cliffs
 
 import fastsig as fs
-from fastsig import dispatch
+from fastsig.dispatch import availability
 from fastsig.ops import OPS, Op
 
 FLOATS = ("float16", "float32", "float64")
@@ -25,7 +25,7 @@ EDGES = [pytest.param(op, at, limit, id=f"{op.name}{at}") for op in OPS for at, 
 @pytest.mark.parametrize(("op", "at", "limit"), EDGES)
 def test_edges_of_the_table(op: Op, at: tuple[float, ...], limit: float, dtype: str, backend: str) -> None:
     real = np.dtype(dtype).type
-    ufunc = dispatch.ufunc_of(backend, op.name)
+    ufunc = availability.ufunc_of(backend, op.name)
     want = np.full(5, limit, dtype)
     assert_same_bits(ufunc(*map(real, at)), real(limit), label=f"{op.name}{at}")
     assert_same_bits(ufunc(*(np.full(5, v, dtype) for v in at)), want, label=f"{op.name}{at} in an array")
@@ -34,7 +34,7 @@ def test_edges_of_the_table(op: Op, at: tuple[float, ...], limit: float, dtype: 
 @pytest.mark.parametrize("op", [op for op in OPS if op.nin == 2], ids=lambda op: op.name)
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_accumulate_and_reduce_go_element_by_element(op: Op, dtype: str, backend: str) -> None:
-    ufunc = dispatch.ufunc_of(backend, op.name)
+    ufunc = availability.ufunc_of(backend, op.name)
     x = np.random.default_rng(5).uniform(0.2, 0.8, (50, 3)).astype(dtype)
     want = list(itertools.accumulate(x, ufunc))
     assert_same_bits(ufunc.accumulate(x), np.array(want), label="accumulate")
@@ -65,7 +65,7 @@ def test_every_nan_in_is_nan_out(op: Op, dtype: str, backend: str) -> None:
         for other in (0.0, 0.25, 1.0):
             operands = [np.full(nans.shape, other, dtype)] * op.nin
             operands[place] = nans
-            assert np.isnan(dispatch.ufunc_of(backend, op.name)(*operands)).all()
+            assert np.isnan(availability.ufunc_of(backend, op.name)(*operands)).all()
 
 
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
@@ -89,7 +89,7 @@ def everything_raises() -> Iterator[None]:
 def test_no_flag_is_left(op: Op, dtype: str, layout: str, backend: str, everything_raises: None) -> None:
     with np.errstate(all="ignore"):
         operands = tuple(map(LAYOUTS[layout], anything(op, dtype, 3000)))
-    dispatch.ufunc_of(backend, op.name)(*operands)
+    availability.ufunc_of(backend, op.name)(*operands)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -99,7 +99,7 @@ def test_no_flag_is_left_by_single_numbers(op: Op, dtype: str, backend: str) -> 
     edge = unit_cliffs("float32") if op.domain == "unit" else cliffs("float32")
     with np.errstate(all="ignore"):
         numbers = np.concatenate([edge, [np.inf, -np.inf, -0.0, -0.1, 1.1, np.nan]]).astype(dtype)
-    ufunc = dispatch.ufunc_of(backend, op.name)
+    ufunc = availability.ufunc_of(backend, op.name)
     with np.errstate(all="raise"):
         for x in numbers:
             ufunc(x)
@@ -125,6 +125,6 @@ def test_functions_are_silent(op: Op, everything_raises: None) -> None:
 def test_flags_raised_before_are_not_lost(backend: str) -> None:
     """The kernels restore flags; they do not hide what NumPy itself finds before and after."""
     with np.errstate(all="raise"):
-        dispatch.ufunc_of(backend, "sigmoid")(np.full(100, -103.9, np.float32))
+        availability.ufunc_of(backend, "sigmoid")(np.full(100, -103.9, np.float32))
         with pytest.raises(FloatingPointError):
             np.exp(np.float32(-103.9))

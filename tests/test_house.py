@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import graphlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import fastsig as fs
-from fastsig import api
+from fastsig.elementwise import functions
 from fastsig.ops import OPS, Op
 
 ROOT = Path(__file__).parent.parent
@@ -63,15 +66,10 @@ def test_has_a_c_formula(op: Op) -> None:
 @EACH_UNARY
 def test_has_a_function_with_documentation(op: Op) -> None:
     function = getattr(fs, op.name, None)
-    assert function is not None, f"{op.name}: fastsig/api.py has no such function"
-    assert function is getattr(api, op.name)
+    assert function is not None, f"{op.name}: fastsig/elementwise/functions.py has no such function"
+    assert function is getattr(functions, op.name)
     assert op.name in fs.__all__, f"{op.name}: missing in fastsig.__all__"
     doc = inspect.getdoc(function) or ""
-    headings = [part.split("\n")[0] for part in doc.split("\n\n") if re.match(r"\w+\n-+\n", part)]
-    assert headings[:2] == ["Parameters", "Returns"], f"{op.name}: the sections of its docstring"
-    assert "Raises" in headings, f"{op.name}: its docstring does not say what it raises"
-    for word in ("Accuracy", "Edges"):
-        assert re.search(rf"^{word}(: |\n-+\n)", doc, re.MULTILINE), f"{op.name}: its docstring has no {word}"
     assert re.search(r"``.+``", doc.split("\n\nParameters")[0]), f"{op.name}: its docstring begins with the formula"
     assert "fastsig/formulas/" in doc, f"{op.name}: its docstring does not name its source"
     text = " ".join(doc.split())
@@ -80,7 +78,9 @@ def test_has_a_function_with_documentation(op: Op) -> None:
 
 
 def test_no_function_without_a_row() -> None:
-    public = {node.name for node in ast.parse((PACKAGE / "api.py").read_text()).body if isinstance(node, ast.FunctionDef)}
+    public = {
+        node.name for node in ast.parse((PACKAGE / "elementwise" / "functions.py").read_text()).body if isinstance(node, ast.FunctionDef)
+    }
     assert public == {op.name for op in OPS if op.nin == 1}
 
 
@@ -118,43 +118,60 @@ def test_table_rows_are_complete(op: Op) -> None:
 # ---- documentation of the public surface ----
 
 
-@pytest.mark.parametrize("name", [n for n in fs.__all__ if n != "ufuncs"])
+SECTIONS = ["Parameters", "Returns", "Raises", "See Also", "Notes", "References", "Examples"]
+"""Of NumPy's standard, in its order."""
+PUBLIC_CALLS = [name for name in fs.__all__ if callable(getattr(fs, name)) and name != "ufuncs"]
+
+
+def parameters_of(thing: Any) -> list[str]:
+    return [name for name in inspect.signature(thing).parameters if name not in ("self", "args", "kwargs")]
+
+
+@pytest.mark.parametrize("name", PUBLIC_CALLS)
 def test_everything_public_is_documented(name: str) -> None:
-    doc = inspect.getdoc(getattr(fs, name)) or ""
-    assert doc.strip(), f"fastsig.{name} has no docstring"
+    """NumPy's sections in their order; every parameter by name; examples that give what they show."""
+    thing = getattr(fs, name)
+    doc = inspect.getdoc(thing) or ""
+    headings = re.findall(r"^(\w[\w ]*)\n-+$", doc, re.MULTILINE)
+    assert headings == [section for section in SECTIONS if section in headings], f"fastsig.{name}: sections {headings}"
+    needed = {"Examples"} if inspect.isclass(thing) else {"Returns", "Raises", "Examples"}
+    if name in ("backends", "get_num_threads", "set_num_threads"):
+        needed -= {"Returns", "Raises"}
+    assert needed <= set(headings), f"fastsig.{name}: no {needed - set(headings)}"
+    described = doc.partition("Parameters\n")[2].partition("\n\n")[0]
+    missing = [p for p in parameters_of(thing) if not re.search(rf"^\*?(.*, )?{p}\b", described, re.MULTILINE)]
+    assert not missing, f"fastsig.{name}: parameters without a word: {missing}"
+
+
+@pytest.mark.parametrize("name", PUBLIC_CALLS)
+def test_examples_run(name: str) -> None:
+    thing = getattr(fs, name)
+    example = doctest.DocTestParser().get_doctest(inspect.getdoc(thing) or "", {}, name, None, 0)
+    assert example.examples, f"fastsig.{name} has no example"
+    assert not doctest.DocTestRunner().run(example).failed, "doctest printed what is different"
 
 
 def test_all_is_sorted_and_exists() -> None:
     assert list(fs.__all__) == sorted(fs.__all__)
     assert all(hasattr(fs, name) for name in fs.__all__)
-    assert re.fullmatch(r"\d+\.\d+\.\d+", fs.__version__)
-    assert f'version = "{fs.__version__}"' in (ROOT / "pyproject.toml").read_text()
 
 
-# ---- sizes ----
+# ---- floors: an import goes down, never up, never in a circle, never sideways between backends ----
 
-
-@pytest.mark.parametrize("path", [p for p in PYTHON_FILES + C_FILES if p.name != "api.py"], ids=name_of)
-def test_no_file_is_two_rooms(path: Path) -> None:
-    """api.py apart: it is one documented function after another."""
-    lines = len(path.read_text().splitlines())
-    assert lines <= 300, f"{name_of(path)} has {lines} lines"
-
-
-# ---- floors: an import goes down, never up, never sideways between backends ----
-
-FLOOR = {
-    **dict.fromkeys(("ops", "formulas", "arrays", "whole_files"), 0),
-    **dict.fromkeys(("refusals", "plans", "thresholds", "device_arrays"), 1),
-    **dict.fromkeys(("backends", "exact"), 2),
-    "gpu": 2.5,
-    "dispatch": 3,
-    "passes": 4,
-    "reductions": 5,
-    **dict.fromkeys(("ufuncs", "api", "losses", "focal", "accumulate", "gates", "introspection"), 6),
-}
-ATTIC = 7
-"""Everything else: what stands on the public functions."""
+FLOORS = (
+    ("_version", "ops", "formulas", "arrays", "system"),
+    ("kernels",),
+    ("dispatch",),
+    ("ufuncs", "elementwise", "losses", "gates"),
+    ("__init__",),
+    ("interop", "files", "measure"),
+    ("gradflow",),
+    ("cli",),
+    ("__main__",),
+)
+"""From the ground up. A room is a folder of the package, or a file that stands beside the folders."""
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+PUBLIC = FLOOR["__init__"]
 
 
 def imports_of(path: Path, everywhere: bool = True) -> Iterator[str]:
@@ -177,60 +194,87 @@ def imports_of(path: Path, everywhere: bool = True) -> Iterator[str]:
 
 
 def room_of(module: str) -> str:
-    """The room of a fastsig module: its name below the package, or "" for the public names themselves."""
+    """The room of a module of this package; "__init__" for the public names."""
     parts = module.split(".")
-    room = parts[1] if len(parts) > 1 else ""
-    return room if (PACKAGE / room).is_dir() or (PACKAGE / f"{room}.py").is_file() else ""
+    room = parts[1] if len(parts) > 1 else "__init__"
+    return room if room in FLOOR else "__init__"
 
 
-@pytest.mark.parametrize("path", [p for p in PYTHON_FILES if p.name != "__init__.py" or p.parent != PACKAGE], ids=name_of)
+def own_imports(path: Path) -> list[str]:
+    return [m for m in imports_of(path) if m.split(".")[0] == "fastsig" and not m.startswith("fastsig._c")]
+
+
+def here(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
+def test_every_file_has_a_floor(path: Path) -> None:
+    assert here(path) in FLOOR, f"{name_of(path)} stands on no floor of tests/test_house.py"
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
 def test_imports_go_down(path: Path) -> None:
-    relative = path.relative_to(PACKAGE)
-    here = relative.parts[0].removesuffix(".py")
-    for module in imports_of(path):
-        if module.split(".")[0] != "fastsig" or module == "fastsig" or module.startswith("fastsig._c"):
-            continue
+    """Never to a higher floor, and to the public names only from above them."""
+    for module in own_imports(path):
         there = room_of(module)
-        floor = FLOOR.get(there, ATTIC) if there else ATTIC - 1
-        if there == here:
-            continue
-        assert floor < FLOOR.get(here, ATTIC) or FLOOR.get(here, ATTIC) == ATTIC, f"{name_of(path)} imports {module}, which is not below it"
-        assert not (FLOOR.get(here, ATTIC) < ATTIC <= floor), f"{name_of(path)} imports {module} from above"
+        above = FLOOR[there] > FLOOR[here(path)] or (FLOOR[there] == PUBLIC and FLOOR[here(path)] <= PUBLIC)
+        assert there == here(path) or not above, f"{name_of(path)} imports {module}, which is not below it"
 
 
-@pytest.mark.parametrize("path", [p for p in PYTHON_FILES if p.relative_to(PACKAGE).parts[0].removesuffix(".py") in FLOOR], ids=name_of)
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def packages_of(module: str) -> list[str]:
+    parts = module.split(".")
+    return [".".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def graph_of(node_of: Callable[[str], str]) -> dict[str, set[str]]:
+    """What each node imports; nodes are the modules, or what node_of makes of their names."""
+    known = {module_of(path) for path in PYTHON_FILES}
+    graph: dict[str, set[str]] = {}
+    for path in PYTHON_FILES:
+        used = {module if module in known else module.rpartition(".")[0] for module in own_imports(path)}
+        node, own = node_of(module_of(path)), module_of(path)
+        packages = {parent for module in used for parent in packages_of(module) if not own.startswith(parent + ".")}
+        used |= packages - {own, "fastsig"}  # an import of a module runs the packages that it is in
+        graph.setdefault(node, set()).update({node_of(module) for module in used} - {node})
+    return graph
+
+
+@pytest.mark.parametrize("node_of", [str, room_of], ids=["files", "rooms"])
+def test_no_circle(node_of: Callable[[str], str]) -> None:
+    graphlib.TopologicalSorter(graph_of(node_of)).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("path", [p for p in PYTHON_FILES if FLOOR.get(here(p), 0) < PUBLIC], ids=name_of)
 def test_the_package_is_no_way_up(path: Path) -> None:
-    """Below the public names, ``import fastsig`` serves only to learn about the package itself, such as its __path__."""
-    attributes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
-    used = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id == "fastsig"}
-    assert all(name.startswith("__") for name in used), f"{name_of(path)} uses fastsig.{used}"
+    """Below the public names nobody imports the package for what is in it."""
+    assert "fastsig" not in imports_of(path), f"{name_of(path)} imports the whole package from below"
 
 
-BACKENDS = {
-    "c": {"c"},
-    "numba": {"numba_blocks", "numba_cache", "numba_cpu", "numba_gather", "numba_reduce", "lowering", "memory"},
-    "cuda": {"numba_cuda", *(path.stem for path in (PACKAGE / "backends").glob("cuda_*.py"))},
-}
+BACKENDS = ("c", "numba", "cuda")
 
 
-def test_backends_do_not_know_each_other() -> None:
-    for own, files in BACKENDS.items():
-        others = set().union(*(names for backend, names in BACKENDS.items() if backend != own))
-        for file in files:
-            modules = imports_of(PACKAGE / "backends" / f"{file}.py")
-            used = {part for module in modules if "backends" in module for part in module.split(".")}
-            assert not used & others, f"fastsig/backends/{file}.py imports {used & others}"
+@pytest.mark.parametrize("path", [p for p in PYTHON_FILES if here(p) == "kernels"], ids=name_of)
+def test_backends_do_not_know_each_other(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[1]
+    used = {m.split(".")[2] for m in own_imports(path) if m.startswith("fastsig.kernels.")} & set(BACKENDS)
+    assert used <= ({own} if own in BACKENDS else set()), f"{name_of(path)} imports {used - {own}}"
 
 
 ROOM_OF_LIBRARY = {
-    "numba": r"backends/(numba_\w+|cuda_element\w+|cuda_losses|cuda_totals|cuda_sums|lowering|memory)\.py|interop/numba\.py",
-    "llvmlite": r"backends/(lowering|memory|cuda_element\w+|cuda_losses|cuda_totals|cuda_sums|cuda_formulas)\.py",
+    "numba": r"kernels/numba/.*|kernels/cuda/(compiler|elements|elementwise_kernels|loss_kernels|sums|totals)\.py|interop/numba\.py",
+    "llvmlite": r"kernels/numba/.*|kernels/cuda/(elements|elementwise_kernels|loss_kernels|sums|totals|tracing)\.py",
     "torch": r"interop/torch\.py|gradflow/.*",
-    "cupy": r"interop/cupy\.py|backends/numba_cuda\.py",
+    "cupy": r"interop/cupy\.py",
     "dask": r"interop/dask\.py",
-    "fastsig._c": r"backends/c\.py",
-    "numba.cuda": r"backends/numba_cuda\.py",
-    "cuda": r"backends/(numba_cuda|cuda_launch)\.py",
+    "threadpoolctl": r"interop/threadpoolctl\.py",
+    "fastsig._c": r"kernels/c/extension\.py",
+    "numba.cuda": r"kernels/cuda/compiler\.py",
+    "cuda": r"kernels/cuda/(compiler|launch)\.py",
 }
 
 

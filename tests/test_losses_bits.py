@@ -11,9 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from loss_front import generally
 
 import fastsig as fs
-from fastsig import dispatch, exact, plans, reductions
+from fastsig.kernels import plan
+from fastsig.losses import exact_sum as exact
+from fastsig.losses import fast_path
 
 needs_c = pytest.mark.skipif(fs.backends()["c"] != "available", reason="no C library")
 needs_numba = pytest.mark.skipif(fs.backends()["numba"] != "available", reason="no Numba")
@@ -66,7 +69,7 @@ def test_c_and_numba_give_the_same_bits(call, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 @pytest.mark.parametrize("call", CALLS)
 def test_instruction_sets_give_the_same_bits(call, dtype):
-    from fastsig.backends import c
+    from fastsig.kernels.c import library as c
 
     x, t, options = data(dtype)
     expected = CALLS[call](x, t, options, backend="c")
@@ -98,23 +101,23 @@ def test_threads_and_strides_leave_no_trace(call, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 2, 15, 1000, 1024, 1025, 70_001, 400_001])
 def test_the_short_way_gives_the_bits_of_the_general_one(dtype, n):
-    if dispatch.quick_loss is None:
+    if fast_path.quick_loss is None:
         pytest.skip("FASTSIG_BACKEND is set")
     fs.set_num_threads(3)  # so that the largest two are shared, by two and by three
     rng = np.random.default_rng(n)
     x, t = (rng.normal(size=n) * rng.choice([0.1, 5, 40])).astype(dtype), rng.random(n).astype(dtype)
-    assert reductions.quick(plans.LOGITS, "mean", 4, True, (x, t, None, None, None), None, None) is not NotImplemented
+    assert fast_path.quick(plan.LOGITS, "mean", 4, True, (x, t, None, None, None), None, None) is not NotImplemented
     for reduction in ("sum", "mean"):
-        general = raw(*fs.bce_with_logits_value_and_grad(x, t, reduction=reduction, backend="c"))
+        general = raw(*generally(fs.bce_with_logits_value_and_grad, x, t, reduction=reduction))
         assert raw(*fs.bce_with_logits_value_and_grad(x, t, reduction=reduction)) == general
         assert raw(fs.bce_with_logits(x, t, reduction=reduction)) == general[:1]
-    assert raw(*fs.bce_with_logits_grad_hess(x, t)) == raw(*fs.bce_with_logits_grad_hess(x, t, backend="c"))
+    assert raw(*fs.bce_with_logits_grad_hess(x, t)) == raw(*generally(fs.bce_with_logits_grad_hess, x, t))
 
 
 @pytest.fixture
 def short_ways(monkeypatch):
     """What the short way answered in each call."""
-    if dispatch.quick_loss is None:
+    if fast_path.quick_loss is None:
         pytest.skip("no C library, or FASTSIG_BACKEND is set")
     answers = []
 
@@ -122,8 +125,8 @@ def short_ways(monkeypatch):
         answers.append(compute(*arguments))
         return answers[-1]
 
-    compute = dispatch.quick_loss
-    monkeypatch.setattr(dispatch, "quick_loss", recording)
+    compute = fast_path.quick_loss
+    monkeypatch.setattr(fast_path, "quick_loss", recording)
     return answers
 
 
@@ -144,7 +147,7 @@ def test_the_short_way_gives_the_bits_of_the_general_one_with_options(call, layo
     got = CALLS[call](x, t, options)
     assert all(answer is not NotImplemented for answer in short_ways)
     assert len(short_ways) == 1
-    assert got == CALLS[call](x, t, options, backend="c")
+    assert got == generally(CALLS[call], x, t, options)
 
 
 @pytest.mark.parametrize("kind", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"])
@@ -154,7 +157,7 @@ def test_the_short_way_takes_targets_and_weights_of_every_type(kind, short_ways)
         options = {"weight": t.astype(kind), "pos_weight": pos_weight}
         got = raw(*fs.bce_with_logits_value_and_grad(x, t.astype(kind), **options))
         assert short_ways.pop() is not NotImplemented
-        assert got == raw(*fs.bce_with_logits_value_and_grad(x, t.astype(kind), **options, backend="c"))
+        assert got == raw(*generally(fs.bce_with_logits_value_and_grad, x, t.astype(kind), **options))
 
 
 @pytest.mark.parametrize("function", [fs.bce_with_logits_value_and_grad, fs.sigmoid_focal_loss_value_and_grad])
@@ -164,12 +167,12 @@ def test_the_short_way_writes_into_the_callers_gradient(function, short_ways):
     result = function(x, t, weight=options["weight"], mask=options["mask"], grad_out=grad)
     assert short_ways.pop() is result
     assert result[1] is grad
-    assert raw(*result) == raw(*function(x, t, weight=options["weight"], mask=options["mask"], backend="c"))
+    assert raw(*result) == raw(*generally(function, x, t, weight=options["weight"], mask=options["mask"]))
     both = np.empty_like(x), np.empty_like(x)
     result = fs.bce_with_logits_grad_hess(x, t, pos_weight=options["pos_weight"], grad_out=both[0], hess_out=both[1])
     assert short_ways.pop() is not NotImplemented
     assert (result[0] is both[0], result[1] is both[1]) == (True, True)
-    assert raw(*result) == raw(*fs.bce_with_logits_grad_hess(x, t, pos_weight=options["pos_weight"], backend="c"))
+    assert raw(*result) == raw(*generally(fs.bce_with_logits_grad_hess, x, t, pos_weight=options["pos_weight"]))
 
 
 def test_the_short_way_leaves_the_rest_to_the_general_one(short_ways):
@@ -180,11 +183,11 @@ def test_the_short_way_leaves_the_rest_to_the_general_one(short_ways):
     refused = [
         ((memory[:N], t), overlapping, ValueError), ((x, t + 2), {}, ValueError), ((x, t[:5]), {}, ValueError),
         ((x, t), {"weight": -1.0}, ValueError), ((x, t), {"weight": np.full((1, N, C), 1.0)}, ValueError),
-        ((x, t), {"mask": mask.astype(int)}, TypeError), ((x, t), {"grad_out": t.copy()[::-1]}, None),
+        ((x, t), {"mask": mask.astype(int)}, TypeError), ((x, t), {"grad_out": t.copy()[::-1]}, None), ((x, t), {"threads": 0}, ValueError),
         ((x, t), {"label_smoothing": 1}, ValueError),
         ((x, t), {"label_smoothing": 10**400}, ValueError), ((x, t), {"weight": 10**400}, TypeError),
         ((x, t), {"mask": mask}, RuntimeWarning),
-        ((x.tolist(), t), {}, None), ((x, t), {"reduction": "weighted_mean", "weight": 2.0}, None), ((x[:0], t[:0]), {}, RuntimeWarning),
+        ((x[:0], t[:0]), {}, RuntimeWarning), ((x, t), {"reduction": "weighted_mean", "weight": 0.0}, RuntimeWarning),
     ]  # fmt: skip
     for arguments, options, error in refused:
         short_ways.clear()
@@ -215,6 +218,28 @@ def test_chunks_at_multiples_of_1024_give_the_bits_of_the_whole(dtype, chunk):
     for reduction in ("sum", "mean", "weighted_mean"):
         whole = fs.bce_with_logits(x, t, weight=w, pos_weight=p, mask=mask, label_smoothing=0.1, reduction=reduction)
         assert raw(merged.result(reduction)) == raw(whole)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i1"])
+@pytest.mark.parametrize("shape", [(15, 70), (16, 2), (33, 7), (1000, 9), (129, 130), (131, 2048), (17, 2049), (40, 5, 13), (4001, 10)])
+def test_operands_in_any_layout_give_the_bits_of_their_copies_in_c_order(shape, dtype):
+    def value(*operands, **how):
+        return raw(fs.bce_with_logits(*operands, **how))
+
+    def value_and_grad(*operands, **how):
+        return raw(*fs.bce_with_logits_value_and_grad(*operands, **how))
+
+    rng = np.random.default_rng(5)
+    x, t = (rng.normal(size=shape) * 8).astype(dtype), (rng.random(shape) < 0.5).astype(dtype)
+    weight = np.asfortranarray(rng.random(shape).astype("f4"))
+    for layout in (np.asfortranarray, lambda a: np.asfortranarray(a[::-1])[::-1], lambda a: np.asfortranarray(a[:, ::-1])[:, ::-1]):
+        for call in (value, value_and_grad):
+            for reduction in ("mean", "sum"):
+                for options in ({}, {"weight": weight}):
+                    expected = call(x, t, reduction=reduction, threads=1, **options)
+                    for xs, ts in ((layout(x), layout(t)), (layout(x), t), (x, layout(t))):
+                        for threads in (1, 2):
+                            assert call(xs, ts, reduction=reduction, threads=threads, **options) == expected
 
 
 def test_an_accumulator_keeps_what_it_had_when_an_update_is_refused():

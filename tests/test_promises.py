@@ -13,7 +13,7 @@ from reference import Array, bits_of
 from test_properties import EACH_OP, EACH_PROFILE, QUICK, SEEDS, for_all, served
 from views import FLOATS, dtype_of
 
-from fastsig import dispatch
+from fastsig.dispatch import availability
 from fastsig.ops import Op
 
 EACH_DTYPE = pytest.mark.parametrize("dtype", FLOATS)
@@ -39,7 +39,7 @@ def numbers(dtype: np.dtype[Any]) -> st.SearchStrategy[Array]:
 def ufunc_for(backend: str, dtype: str, name: str) -> np.ufunc:
     if dtype not in served(backend):
         pytest.skip(f"{backend} serves no {dtype} here")
-    return dispatch.ufunc_of(backend, name)
+    return availability.ufunc_of(backend, name)
 
 
 def wide(x: Array) -> Array:
@@ -85,28 +85,44 @@ def test_nan_gives_nan_and_numbers_give_numbers(op: Op, dtype: str, backend: str
 
 @EACH_PROFILE
 @EACH_DTYPE
-def test_sigmoid_is_monotone_within_0_and_1(dtype: str, backend: str, profile: settings) -> None:
-    ufunc = ufunc_for(backend, dtype, "sigmoid")
+@pytest.mark.parametrize(("name", "least"), [("sigmoid", 0), ("tanh", -1)])
+def test_is_monotone_between_its_limits(name: str, least: int, dtype: str, backend: str, profile: settings) -> None:
+    ufunc = ufunc_for(backend, dtype, name)
 
     def check(x: Array, t: Array) -> None:
         x = x[~np.isnan(wide(x))]
         x = x[np.argsort(wide(x), kind="stable")]
         y = wide(ufunc(x))
-        assert ((y >= 0) & (y <= 1)).all()
+        assert ((y >= least) & (y <= 1)).all()
         assert (np.diff(y) >= 0).all(), f"falls after {x[:-1][np.diff(y) < 0]}"
 
-    all_inputs(check, dtype, profile, backend)
+    all_inputs(check, dtype, profile, name, backend)
 
 
 @EACH_PROFILE
 @EACH_DTYPE
-def test_sigmoid_grad_is_even_and_at_most_a_quarter(dtype: str, backend: str, profile: settings) -> None:
-    ufunc = ufunc_for(backend, dtype, "sigmoid_grad")
+@pytest.mark.parametrize(("name", "greatest"), [("sigmoid_grad", 0.25), ("tanh_grad", 1)])
+def test_a_derivative_is_even_and_greatest_at_0(name: str, greatest: float, dtype: str, backend: str, profile: settings) -> None:
+    ufunc = ufunc_for(backend, dtype, name)
 
     def check(x: Array, t: Array) -> None:
         y = ufunc(x)
         assert np.array_equal(bits_of(y), bits_of(ufunc(-x)))
-        assert not ((wide(y) < 0) | (wide(y) > 0.25)).any()
+        assert not ((wide(y) < 0) | (wide(y) > greatest)).any()
+
+    all_inputs(check, dtype, profile, name, backend)
+
+
+@EACH_PROFILE
+@EACH_DTYPE
+def test_tanh_is_odd_and_no_larger_than_x(dtype: str, backend: str, profile: settings) -> None:
+    ufunc = ufunc_for(backend, dtype, "tanh")
+
+    def check(x: Array, t: Array) -> None:
+        y = ufunc(x)
+        assert np.array_equal(bits_of(y), bits_of(-ufunc(-x)))
+        assert not (abs(wide(y)) > abs(wide(x))).any()
+        assert np.array_equal(np.signbit(y)[~np.isnan(wide(x))], np.signbit(x)[~np.isnan(wide(x))])
 
     all_inputs(check, dtype, profile, backend)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,12 @@ from reference import Array, assert_same_bits
 from views import EXACT, FLOATS, LONG, Layout, broadcast_shapes, dtype_of, layouts, lively, memory_for, shapes
 
 import fastsig as fs
-from fastsig import dispatch, passes, thresholds
-from fastsig.backends import threads as sharing
+from fastsig.dispatch import availability, sharing, thresholds
+from fastsig.elementwise import call, pieces
+from fastsig.kernels.c.status import library
+from fastsig.losses import evaluate
 from fastsig.ops import OPS, Op
+from fastsig.system import thread_pool
 
 QUICK = settings(max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 THOROUGH = settings(QUICK, max_examples=200)
@@ -41,7 +44,7 @@ def served(backend: str) -> tuple[str, ...]:
 
 def one_at_a_time(name: str, operands: tuple[Array, ...]) -> Array:
     """Each element in an array of its own, contiguous and aligned, by the backend that serves when none is named."""
-    ufunc = dispatch.ufunc_of(dispatch.host_backend(), name)
+    ufunc = availability.ufunc_of(availability.host_backend(), name)
     columns = [a.ravel() for a in np.broadcast_arrays(*operands)]
     results = [ufunc(*(c[i : i + 1] for c in columns)) for i in range(columns[0].size)]
     empty = ufunc(*(np.ones(1, a.dtype) for a in operands))[:0]
@@ -72,15 +75,14 @@ def draw_mask(data: st.DataObject, shape: tuple[int, ...]) -> Any:
     return layout.over(memory_for(layout, np.dtype(bool), data.draw(SEEDS)), np.dtype(bool))
 
 
-def check_views(data: st.DataObject, op: Op, backend: str) -> None:
+def check_views(data: st.DataObject, op: Op, compute: Callable[..., Array], backend: str) -> None:
     """Inputs of any layout and type; an output of any layout, of a wider or narrower type, beside the inputs or across them; a mask."""
     shape = data.draw(shapes(), label="shape")
     _, memories, views = draw_operands(data, op, backend, shape)
     want = one_at_a_time(op.name, tuple(views))
-    ufunc = dispatch.ufunc_of(backend, op.name)
     out = data.draw(st.sampled_from(["new", "apart", "across", "in place"]), label="out")
     if out == "new":
-        assert_same_bits(ufunc(*views), want, views, op.name)
+        assert_same_bits(compute(*views), want, views, op.name)
         return
     mask = draw_mask(data, shape)
     place = data.draw(st.integers(0, op.nin - 1), label="operand") if out in ("across", "in place") else 0
@@ -96,7 +98,7 @@ def check_views(data: st.DataObject, op: Op, backend: str) -> None:
         target = layout.over(memory, dtype)
     kept = memory.copy()
     before = target.copy()
-    assert ufunc(*views, out=target, where=mask, casting="same_kind") is target
+    assert compute(*views, out=target, where=mask, casting="same_kind") is target
     want = np.where(mask, want.astype(target.dtype), before)
     assert_same_bits(target.copy(), want, label=f"{op.name}, out {out}")
     target[...] = before
@@ -111,40 +113,75 @@ def for_all(profile: settings, test: Callable[[st.DataObject], None], *labels: s
 
 
 @pytest.fixture
-def eager_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def eager_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Small arrays are shared among threads too, in pieces as small as sums allow; the list hears of each array that was.
 
     By Python's threads: the C library's take pieces that are larger than these arrays (test_threads.py has arrays for them).
     """
     shared: list[int] = []
-    over_pieces, on_c = sharing.over_pieces, passes._PASSES["c"]
+    over_pieces, on_c = thread_pool.over_pieces, evaluate._reduce
 
     def listening(work: Callable[[slice], Any], size: int, threads: int) -> None:
-        if threads > 1 and size > sharing.PIECE:
+        if threads > 1 and size > thread_pool.PIECE:
             shared.append(threads)
         over_pieces(work, size, threads)
 
-    def listening_on_c(plan: Array, numbers: Any, size: int, threads: int) -> Any:
-        if threads > 1 and size > 1024:
+    def listening_on_c(backend: str, plan: Array, numbers: Any, size: int, threads: int, alive: Any) -> Any:
+        if backend == "c" and threads > 1 and size > 1024:
             shared.append(threads)
-        return on_c(plan, numbers, size, threads)
+        return on_c(backend, plan, numbers, size, threads, alive)
 
-    least = dict.fromkeys(thresholds.ELEMENTS, 1)
-    monkeypatch.setattr(dispatch, "LEAST_BYTES", 1)
-    monkeypatch.setattr(dispatch, "ELEMENTS", least)
-    monkeypatch.setattr(dispatch, "thresholds", lambda: thresholds.Thresholds(parallel={op.name: least for op in OPS}))
-    monkeypatch.setattr(passes, "LOSS_ELEMENTS", 1024)
-    monkeypatch.setattr(dispatch, "share", None)
-    monkeypatch.setattr(sharing, "PIECE", 1024)
-    monkeypatch.setattr(sharing, "over_pieces", listening)
-    monkeypatch.setitem(passes._PASSES, "c", listening_on_c)
-    return shared
+    least, of_losses = dict.fromkeys(thresholds.ELEMENTS, 1), dict.fromkeys(thresholds.ELEMENTS, 1024)
+    monkeypatch.setattr(call, "LEAST_BYTES", 1)
+    tuned = thresholds.Thresholds(parallel=dict.fromkeys(thresholds.UNARY, least) | dict.fromkeys(thresholds.LOSSES, of_losses))
+    monkeypatch.setattr(thresholds, "in_force", lambda: tuned)
+    monkeypatch.setattr(sharing, "share", None)
+    monkeypatch.setattr(thread_pool, "PIECE", 1024)
+    monkeypatch.setattr(thread_pool, "over_pieces", listening)
+    monkeypatch.setattr(evaluate, "_reduce", listening_on_c)
+    if library is not None:  # calls that name threads go to the ufunc below these sizes
+        library.set_fast_call_sizes(dict.fromkeys(thresholds.ELEMENTS, 0))
+    yield shared
+    if library is not None:
+        library.set_fast_call_sizes(thresholds.Thresholds().fast_call_sizes())
 
 
 @EACH_PROFILE
 @EACH_OP
 def test_any_view_is_its_elements(op: Op, backend: str, profile: settings) -> None:
-    for_all(profile, lambda data: check_views(data, op, backend), op.name, backend)
+    for_all(profile, lambda data: check_views(data, op, availability.ufunc_of(backend, op.name), backend), op.name, backend)
+
+
+@EACH_PROFILE
+@EACH_UNARY
+def test_any_view_in_pieces_is_its_elements(op: Op, backend: str, profile: settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long call: the same elements, in the memory layout that NumPy gives the whole; a call that is not cut is NumPy's own."""
+    ufunc, computed, cut = availability.ufunc_of(backend, op.name), pieces.computed, []
+
+    def listening(*call: Any) -> Array | None:
+        cut.append(computed(*call))
+        return cut[-1]
+
+    def in_pieces(x: Array, out: Array | None = None, **options: Any) -> Array:
+        result: Array = call._on_one_thread(op.name, ufunc, x, out, options)
+        return result
+
+    monkeypatch.setattr(pieces, "LONG", 2)
+    monkeypatch.setattr(pieces, "computed", listening)
+
+    def check(data: st.DataObject) -> None:
+        monkeypatch.setattr(pieces, "PIECE", data.draw(st.sampled_from([1, 3, 10, 100]), label="piece"))
+        check_views(data, op, in_pieces, backend)
+        _, _, (x,) = draw_operands(data, op, backend, data.draw(shapes()))
+        order = {"order": data.draw(st.sampled_from("KACF"), label="order")}
+        whole, result = ufunc(x, **order), in_pieces(x, **order)
+        assert_same_bits(result, whole, label=op.name)
+        assert [n for n in zip(result.strides, result.shape, strict=True) if n[1] > 1] == [
+            n for n in zip(whole.strides, whole.shape, strict=True) if n[1] > 1
+        ] or not x.size
+
+    for_all(profile, check, op.name, backend)
+    assert sum(result is not None for result in cut) > len(cut) / 4
 
 
 @EACH_PROFILE
@@ -162,7 +199,7 @@ def test_any_chunking_is_its_elements(op: Op, backend: str, profile: settings) -
         got = np.empty(shape, want.dtype)
         for start, stop in zip([0, *cuts], [*cuts, shape[axis]], strict=True):
             at = (*[slice(None)] * axis, slice(start, stop))
-            dispatch.ufunc_of(backend, op.name)(*(a[at] for a in whole), out=got[at])
+            availability.ufunc_of(backend, op.name)(*(a[at] for a in whole), out=got[at])
         assert_same_bits(got, want, whole, op.name)
 
     for_all(profile, check, op.name, backend)
@@ -174,7 +211,7 @@ def test_any_number_of_threads_is_its_elements(op: Op, backend: str, profile: se
     """The functions with their choices: arrays that threads can share and arrays that they cannot, into a new or a given output."""
 
     def check(data: st.DataObject) -> None:
-        monkeypatch.setattr(sharing, "PIECE", data.draw(st.sampled_from([16, 64, 1024]), label="piece"))
+        monkeypatch.setattr(thread_pool, "PIECE", data.draw(st.sampled_from([16, 64, 1024]), label="piece"))
         kind = data.draw(st.sampled_from(["C", "F", "any"]), label="layout")
         if kind == "any":
             _, _, (x,) = draw_operands(data, op, backend, data.draw(shapes()))
@@ -231,7 +268,7 @@ def test_losses_of_any_threads_and_chunks(backend: str, profile: settings, eager
         arrays, options = draw_loss(data)
         n = arrays["logits"].size
         reduction = data.draw(st.sampled_from(["sum", "mean", "weighted_mean"]))
-        plain = {**options, "backend": dispatch.host_backend(), "threads": 1}
+        plain = {**options, "backend": availability.host_backend(), "threads": 1}
         shared = {**options, "backend": backend, "threads": data.draw(st.integers(2, 9), label="threads")}
         value, grad = fs.bce_with_logits_value_and_grad(**arrays, reduction="sum", **plain)
         for got, want in zip(fs.bce_with_logits_value_and_grad(**arrays, reduction="sum", **shared), (value, grad), strict=True):

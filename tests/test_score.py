@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from test_apply import peak_kib, saved, sparse
+from processes import fastsig_command
+from test_apply import peak_kib, saved
 
 import fastsig as fs
-from fastsig import console
-from fastsig.__main__ import main
-from fastsig.files import npy, score, tally
+from fastsig.cli.main import main
+from fastsig.files import metrics, npy, score
+from fastsig.system import terminal
 
 
 def figures(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
@@ -152,7 +152,7 @@ def test_a_root_is_rounded_once(exponent: int) -> None:
         square = Fraction(numerator) * Fraction(2) ** exponent
         with mpmath.workprec(300):
             exact = mpmath.sqrt(mpmath.mpf(square.numerator) / square.denominator)
-            assert tally._root(square) == float(exact)
+            assert metrics._root(square) == float(exact)
 
 
 def test_infinities_and_nan_are_json_strings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,19 +209,65 @@ def test_bad_input_is_one_line_and_status_2(
     assert (said.err.count("\n"), said.out) == (1, "")
 
 
-def test_ctrl_c_ends_it_with_status_130(tmp_path: Path) -> None:
-    source, labels = sparse(tmp_path / "x.npy", "f4", 1 << 34), sparse(tmp_path / "t.npy", "?", 1 << 34)
-    words = [sys.executable, "-c", "print(flush=True); from fastsig.__main__ import main; raise SystemExit(main())"]
-    process = subprocess.Popen([*words, "score", source, labels], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout
-    process.stdout.readline()
-    maps, deadline = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 60
-    while labels.name not in maps.read_text() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.3)
-    os.kill(process.pid, signal.SIGINT)
-    out, said = process.communicate(timeout=60)
-    assert (process.returncode, out, said) == (130, "", "interrupted\n")
+STOPS_HALF_WAY = """
+import time
+from fastsig.files.metrics import Tally
+Tally.add = lambda *_: (print(flush=True), time.sleep(100))
+"""
+
+
+@pytest.mark.parametrize(("name", "status", "said"), [("SIGINT", 130, "interrupted\n"), ("SIGTERM", -15, ""), ("SIGHUP", -1, "")])
+def test_what_ends_the_process_says_so_in_a_line_at_most(name: str, status: int, said: str, tmp_path: Path) -> None:
+    x, t = data(np.float32, (10,))
+    words = fastsig_command("score", saved(tmp_path / "x.npy", x), saved(tmp_path / "t.npy", t), first=STOPS_HALF_WAY)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "\n", "it is half way"
+        process.send_signal(getattr(signal, name))
+        out, error = process.communicate(timeout=60)
+    assert (process.returncode, out, error) == (status, "", said)
+
+
+@pytest.mark.parametrize("name", ["x", "t", "w"])
+@pytest.mark.parametrize("per_class", [False, True])
+def test_a_file_that_becomes_shorter_is_one_line(
+    per_class: bool, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a file that is mapped into memory it would be a fatal signal."""
+    x, t = data(np.float32, (3 * npy.CHUNK // 4, 4))
+    paths = {"x": saved(tmp_path / "x.npy", x), "t": saved(tmp_path / "t.npy", t), "w": saved(tmp_path / "w.npy", np.ones((len(x), 1)))}
+    add = metrics.Tally.add
+
+    def truncating(*arguments: Any) -> None:
+        os.truncate(paths[name], 1000)
+        add(*arguments)
+
+    monkeypatch.setattr(metrics.Tally, "add", truncating)
+    monkeypatch.setattr(score, "CLASS_CHUNKS", 1)
+    assert main(["score", paths["x"], paths["t"], "--weight", paths["w"], *(["--per-class"] if per_class else [])]) == 2
+    said = capsys.readouterr()
+    assert said.err == f"fastsig score: {paths[name]}: became shorter while it was read: it ends after 1,000 bytes; start again\n"
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("shape", [(0, 1 << 40), (2, 0, 1 << 30)])
+def test_more_classes_than_anybody_reads(shape: tuple[int, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = header_of(tmp_path / "x.npy", shape)
+    assert main(["score", x, x, "--per-class"]) == 2
+    assert f"at most {score.MOST_CLASSES:,} classes; logits of shape {shape}" in capsys.readouterr().err
+    assert figures(capsys, x, x)["elements"] == 0
+
+
+def test_rows_without_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = header_of(tmp_path / "x.npy", (1 << 60, 0))
+    assert figures(capsys, x, x, "--per-class")["classes"] == []
+
+
+def header_of(path: Path, shape: tuple[int, ...]) -> str:
+    """A file of no elements."""
+    with path.open("wb") as file:
+        npy.write_header(file, np.dtype("f4"), shape, False)
+    return str(path)
 
 
 @pytest.mark.slow
@@ -242,7 +288,7 @@ def test_without_rich_the_tables_are_plain_text(
 ) -> None:
     for name in ("rich.console", "rich.table", "rich.progress"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setattr(console, "PATIENCE", 0)
+    monkeypatch.setattr(terminal, "PATIENCE", 0)
     x, t = data(np.float32, (100, 2))
     assert main(["score", saved(tmp_path / "x.npy", x), saved(tmp_path / "t.npy", t), "--per-class"]) == 0
     said = capsys.readouterr()

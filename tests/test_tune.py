@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,10 @@ from processes import printed, run_python
 from reference import assert_same_bits
 
 import fastsig as fs
-from fastsig import dispatch, thresholds
+from fastsig.dispatch import sharing, thresholds
+from fastsig.measure.tune import Crossovers, crossovers, document, main, measure, write
+from fastsig.measure.tune.crossovers import crossover
 from fastsig.ops import OPS
-from fastsig.tune import Crossovers, crossovers, document, main, measure, write
-from fastsig.tune.crossovers import crossover
 
 UNARY = [op.name for op in OPS if op.nin == 1]
 TUNED = Crossovers({"sigmoid": {"float32": 20_000, "float64": 1 << 40}}, {"silu": {"float32": 30_000}}, 123 << 20)
@@ -27,14 +28,14 @@ TUNED = Crossovers({"sigmoid": {"float32": 20_000, "float64": 1 << 40}}, {"silu"
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The user's file, in a place of its own; what it has changed in this process is undone."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    before = dispatch.stream_bytes()
-    dispatch._thresholds = None
+    before = thresholds.stream_bytes()
+    thresholds._in_force = None
     yield tmp_path / "fastsig" / "tune.json"
     monkeypatch.undo()
-    dispatch._thresholds = None
-    dispatch.thresholds()
+    thresholds._in_force = None
+    thresholds.in_force()
     if fs.backends()["c"] == "available":
-        from fastsig.backends import c
+        from fastsig.kernels.c import library as c
 
         c.set_stream_bytes(before)
 
@@ -46,16 +47,16 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.setenv("XDG_CONFIG_HOME", "/elsewhere")
-    assert thresholds.path() == Path("/elsewhere/fastsig/tune.json")
+    assert thresholds.path() == "/elsewhere/fastsig/tune.json"
     for ignored in ("", "relative/path"):  # the XDG specification: such a value is to be ignored
         monkeypatch.setenv("XDG_CONFIG_HOME", ignored)
-        assert thresholds.path() == Path("/home/somebody/.config/fastsig/tune.json")
+        assert thresholds.path() == "/home/somebody/.config/fastsig/tune.json"
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setattr("sys.platform", "darwin")
-    assert thresholds.path() == Path("/home/somebody/Library/Application Support/fastsig/tune.json")
+    assert thresholds.path() == "/home/somebody/Library/Application Support/fastsig/tune.json"
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("APPDATA", "/roaming")
-    assert thresholds.path() == Path("/roaming/fastsig/tune.json")
+    assert thresholds.path() == "/roaming/fastsig/tune.json"
 
 
 def test_what_is_written_is_in_force(config: Path) -> None:
@@ -64,7 +65,7 @@ def test_what_is_written_is_in_force(config: Path) -> None:
     assert fs.explain(np.ones(3)).endswith("thresholds built in")
     write(TUNED, config)
     assert [path.name for path in config.parent.iterdir()] == ["tune.json"]
-    dispatch._thresholds = None
+    thresholds._in_force = None
     assert "2 threads:" in fs.explain(np.ones(20_000, "f"))
     assert "1 thread:" in fs.explain(np.ones(19_999, "f"))
     assert "1 thread:" in fs.explain(np.ones(1 << 20))
@@ -72,16 +73,16 @@ def test_what_is_written_is_in_force(config: Path) -> None:
     date = json.loads(config.read_text())["date"][:10]
     assert fs.explain(np.ones(3)).endswith(f"; thresholds tuned {date} ({config})")
     if fs.backends()["c"] == "available":
-        assert dispatch.stream_bytes() == 123 << 20
+        assert thresholds.stream_bytes() == 123 << 20
 
 
 def test_calls_follow_it(config: Path, need_c: None, monkeypatch: pytest.MonkeyPatch) -> None:
     fs.set_num_threads(2)
     counts: list[tuple[int, int]] = []
-    share = dispatch.share
+    share = sharing.share
     assert share is not None
     monkeypatch.setattr(
-        dispatch, "share", lambda ufunc, x, out, threads: (counts.append((x.size, threads)), share(ufunc, x, out, threads))[1]
+        sharing, "share", lambda ufunc, x, out, threads: (counts.append((x.size, threads)), share(ufunc, x, out, threads))[1]
     )
     x = np.linspace(-200, 200, 1 << 17, dtype="f")
 
@@ -93,8 +94,8 @@ def test_calls_follow_it(config: Path, need_c: None, monkeypatch: pytest.MonkeyP
 
     assert shared() == [65_536, 1 << 17]
     write(TUNED, config)
-    dispatch._thresholds = None
-    dispatch.thresholds()
+    thresholds._in_force = None
+    thresholds.in_force()
     assert shared() == [20_000, 65_535, 65_536, 1 << 17]
 
 
@@ -102,7 +103,7 @@ def test_numba_serves_only_where_it_is_loaded(config: Path, need_c: None, need_n
     write(TUNED, config)
     show = "print('numba' in sys.modules, fs.explain(x, op='silu').split(',')[0].split(' (')[0], fs.silu(x).tobytes() == want)"
     code = (
-        "import numpy as np, fastsig as fs; from fastsig.dispatch import ufunc_of; x = np.linspace(-9, 9, 30_000, dtype='f'); "
+        "import numpy as np, fastsig as fs; from fastsig.dispatch.availability import ufunc_of; x = np.linspace(-9, 9, 30_000, dtype='f'); "
         f"want = ufunc_of('c', 'silu')(x).tobytes(); {show}; fs.silu(x, backend='numba'); {show}"
     )
     assert printed(code, pytestconfig, XDG_CONFIG_HOME=str(config.parent.parent)).splitlines() == [
@@ -131,6 +132,19 @@ BROKEN = {
     "no table": (lambda: spoiled(lambda d: d.update(parallel=[1])), "it is not as tune writes it"),
     "bytes that are none": (lambda: spoiled(lambda d: d.update(stream_bytes=0.5)), "stream_bytes is 0.5"),
     "a list": (lambda: "[]", "it is not as tune writes it"),
+    "a size beyond all arrays": (lambda: spoiled(lambda d: d["parallel"]["sigmoid"].update(float32=10**30)), "float32 is 1000000000"),
+    "more bytes than any": (lambda: spoiled(lambda d: d.update(stream_bytes=1 << 64)), "stream_bytes is 18446744073709551616"),
+    "an integer of 10,000 digits": (lambda: f'{{"format": 1{"0" * 10_000}}}', "Exceeds the limit"),
+    "NaN": (lambda: spoiled(lambda d: d["parallel"]["sigmoid"].update(float32=float("nan"))), "float32 is nan"),
+    "infinity": (lambda: spoiled(lambda d: d.update(stream_bytes=float("inf"))), "stream_bytes is inf"),
+    "true": (lambda: spoiled(lambda d: d["parallel"]["sigmoid"].update(float32=True)), "float32 is True"),
+    "a number for a table": (lambda: spoiled(lambda d: d.update(numba=5)), "it is not as tune writes it"),
+    "a number for a row": (lambda: spoiled(lambda d: d["numba"].update(silu=5)), "it is not as tune writes it"),
+    "a list for the machine": (lambda: spoiled(lambda d: d.update(machine=[])), "it is not as tune writes it"),
+    "brackets without end": (lambda: "[" * 200_000, "nested too deeply"),
+    "a deep value": (lambda: '{"format": ' + "[" * 900 + "]" * 900 + "}", "its format is [[["),
+    "a long word": (lambda: spoiled(lambda d: d["machine"].update(cpu="Z" * 100_000)), "ZZZ... and is"),
+    "a file without end": (lambda: " " * (1 << 21), "it has more than 1,048,576 bytes"),
     "half a file": (lambda: spoiled(lambda _: None)[:100], "it is not JSON"),
     "an empty file": (lambda: "", "it is not JSON"),
 }
@@ -146,6 +160,7 @@ def test_a_file_that_does_not_fit(case: str, config: Path) -> None:
         got = fs.sigmoid(x, threads=2)
     assert len(seen) == 1
     message = str(seen[0].message)
+    assert len(message) < 1000
     assert str(config) in message
     assert why in message
     assert "python -m fastsig tune --reset" in message
@@ -159,6 +174,49 @@ def test_a_file_that_cannot_be_read(config: Path) -> None:
     config.mkdir(parents=True)
     with pytest.warns(UserWarning, match="it cannot be read"):
         assert fs.explain(np.ones(3)).endswith("thresholds built in")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_a_fifo_is_not_waited_for(config: Path) -> None:
+    config.parent.mkdir()
+    os.mkfifo(config)
+    with pytest.warns(UserWarning, match="not a regular file") as seen:
+        assert fs.explain(np.ones(3)).endswith("thresholds built in")
+    assert len(seen) == 1
+
+
+def test_a_device_is_not_read(config: Path) -> None:
+    config.parent.mkdir()
+    config.symlink_to("/dev/zero")
+    with pytest.warns(UserWarning, match="not a regular file"):
+        assert fs.explain(np.ones(3)).endswith("thresholds built in")
+
+
+def test_a_date_that_is_none_can_be_printed(config: Path) -> None:
+    config.parent.mkdir()
+    config.write_text(spoiled(lambda d: d.update(date="\ud800\n\x1b[1m")))
+    fs.explain(np.ones(3)).encode("ascii")
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="only root can become another user")
+def test_a_file_or_a_directory_that_this_user_may_not_read(tmp_path: Path, pytestconfig: pytest.Config, need_c: None) -> None:
+    """A file is told of; in a directory that is not this user's, such as HOME=/root, nobody knows whether there is one."""
+    code = (
+        "import os, numpy as np, warnings; warnings.simplefilter('always'); import fastsig as fs; "
+        "os.setuid(54321); fs.sigmoid(np.ones(1 << 17))"
+    )
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents:
+        if parent.stat().st_uid == 0 and parent != Path("/") and not parent.stat().st_mode & 0o001:
+            parent.chmod(0o711)
+    file = tmp_path / "fastsig" / "tune.json"
+    file.parent.mkdir()
+    file.write_text("{}")
+    file.chmod(0o600)
+    assert "it cannot be read ([Errno 13] Permission denied" in run_python(code, pytestconfig, {"XDG_CONFIG_HOME": str(tmp_path)}).stderr
+    tmp_path.chmod(0o700)
+    done = run_python(code, pytestconfig, {"XDG_CONFIG_HOME": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_warnings_as_errors_do_not_break_a_second_call(config: Path) -> None:
@@ -221,15 +279,15 @@ def test_measure(small_arrays: None) -> None:
 
 
 def test_measuring_leaves_the_settings_alone(config: Path, small_arrays: None, need_c: None) -> None:
-    before = dispatch.stream_bytes()
+    before = thresholds.stream_bytes()
     measure(["logit"], ["float64"], rounds=3, numba=False, progress=False)
-    assert dispatch.stream_bytes() == before
+    assert thresholds.stream_bytes() == before
     assert not config.exists()
 
 
 @pytest.fixture
 def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastsig.tune.measure", lambda *_, **__: TUNED)
+    monkeypatch.setattr("fastsig.measure.tune.measure", lambda *_, **__: TUNED)
 
 
 def test_the_command(config: Path, no_measuring: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,7 +301,7 @@ def test_the_command(config: Path, no_measuring: None, capsys: pytest.CaptureFix
     assert str(config) in out.replace("\n", "")
     for number in ("20,000", "30,000", f"{123 << 20:,}", "65,536"):
         assert number in out
-    dispatch._thresholds = None
+    thresholds._in_force = None
     assert main(["--show"]) == 0
     out = capsys.readouterr().out
     assert "tuned 20" in out
@@ -278,7 +336,7 @@ def test_wrong_arguments(arguments: list[str], complaint: str, capsys: pytest.Ca
 
 def test_from_the_command_line(tmp_path: Path, need_c: None, pytestconfig: pytest.Config) -> None:
     code = (
-        "import runpy; from fastsig.tune import crossovers; crossovers.STREAM_SIZES = (1 << 20,); "
+        "import runpy; from fastsig.measure.tune import crossovers; crossovers.STREAM_SIZES = (1 << 20,); "
         "sys.argv = ['fastsig', {}]; runpy.run_module('fastsig', run_name='__main__')"
     )
     where = {"XDG_CONFIG_HOME": str(tmp_path)}

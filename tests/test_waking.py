@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from processes import printed
 
 import fastsig as fs
-from fastsig import dispatch
-from fastsig.backends import threads as sharing
-from fastsig.backends.limits import available_cpus
+from fastsig.dispatch import choice, sharing
+from fastsig.system import thread_pool
+from fastsig.system.cpu import available_cpus
+
+pytestmark = pytest.mark.alone
+
+
+def is_unfiltered() -> bool:
+    status = Path("/proc/self/status")
+    return status.exists() and "Seccomp:\t0" in status.read_text()
+
 
 listed = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system does not list its threads")
 
@@ -81,6 +90,7 @@ print(rounds < 1000)
 
 @listed
 @pytest.mark.skipif(available_cpus() < 2, reason="needs two CPUs")
+@pytest.mark.skipif(not is_unfiltered(), reason="a filter of system calls is in force, under which no thread is moved")
 def test_threads_sleep_away_from_their_caller(need_c: None, pytestconfig: pytest.Config) -> None:
     """Where they sleep they are woken: there the caller must not be. Awake they may go anywhere."""
     code = """
@@ -104,9 +114,15 @@ print(len(workers), [len(cpus) for cpus in missing], freed == workers)
 def test_pythons_threads_are_for_larger_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take longer to come than the C library's: where nobody asks for threads, a call takes them from a larger size on."""
     fs.set_num_threads(2)
-    least = {by: dispatch.least_shared("sigmoid", "float32", by) for by in (None, 2)}
-    monkeypatch.setattr(dispatch, "share", None)
-    without_pool = {by: dispatch.least_shared("sigmoid", "float32", by) for by in (None, 2)}
+
+    def least_shared() -> dict[int | None, int]:
+        x = np.ones(3, np.float32)
+        routes = {by: choice.of_array("sigmoid", x, None, plain=True, backend=None, threads=by) for by in (None, 2)}
+        return {by: how.reason.least for by, how in routes.items()}
+
+    least = least_shared()
+    monkeypatch.setattr(sharing, "share", None)
+    without_pool = least_shared()
     assert without_pool[2] == least[2] == 1 << 16
     assert without_pool[None] == 1 << 21
     assert ", 1 thread: " in fs.explain(np.ones(1 << 20, "f"))
@@ -117,8 +133,8 @@ def test_pythons_threads_are_for_larger_arrays(monkeypatch: pytest.MonkeyPatch) 
 def test_losses_on_pythons_threads_are_for_larger_arrays(need_numba: None, monkeypatch: pytest.MonkeyPatch) -> None:
     fs.set_num_threads(2)
     counts: list[int] = []
-    shared = sharing.over_pieces
-    monkeypatch.setattr(sharing, "over_pieces", lambda work, size, threads: (counts.append(threads), shared(work, size, threads)))
+    shared = thread_pool.over_pieces
+    monkeypatch.setattr(thread_pool, "over_pieces", lambda work, size, threads: (counts.append(threads), shared(work, size, threads)))
     x = np.ones(1 << 17, "f")
     fs.bce_with_logits(x, x, backend="numba")
     fs.bce_with_logits(x, x, backend="numba", threads=2)

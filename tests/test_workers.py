@@ -15,7 +15,9 @@ from processes import printed
 from reference import assert_same_bits
 
 import fastsig as fs
-from fastsig.backends import limits
+from fastsig.system import cpu, num_threads
+
+pytestmark = pytest.mark.alone
 
 X = np.linspace(-50, 50, 1 << 20)
 """Large enough for Python's threads, where the C library is not there."""
@@ -37,7 +39,7 @@ def check(result: tuple[int, str, Any], why: str) -> None:
 @pytest.fixture
 def four_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine of four, with the threads of this process at work before any worker starts."""
-    monkeypatch.setattr(limits, "available_cpus", lambda: 4)
+    monkeypatch.setattr(num_threads, "available_cpus", lambda: 4)
     assert fs.get_num_threads() == 4
     assert "4 threads" in fs.explain(X)
     fs.sigmoid(X)
@@ -121,21 +123,21 @@ def test_a_containers_limit(case: str, tmp_path: Path) -> None:
         file = tmp_path / "sys/fs/cgroup" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    assert limits.cpu_quota(tmp_path) == want
+    assert cpu.cpu_quota(str(tmp_path)) == want
 
 
 def test_no_groups_no_limit(tmp_path: Path) -> None:
-    assert limits.cpu_quota(tmp_path) == math.inf
+    assert cpu.cpu_quota(str(tmp_path)) == math.inf
 
 
 @pytest.mark.parametrize(("quota", "cpus"), [(0.5, 1), (1.0, 1), (1.5, 2), (3.0, 3), (math.inf, 8), (20.0, 8)])
 def test_a_limit_bounds_the_threads(quota: float, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "cpu_quota", lambda root: quota)
-    monkeypatch.setattr(limits, "_allowed_cpus", lambda: 8)
-    limits._quota_cpus.cache_clear()
+    monkeypatch.setattr(cpu, "cpu_quota", lambda root: quota)
+    monkeypatch.setattr(cpu, "_allowed_cpus", lambda: 8)
+    cpu._quota_cpus.cache_clear()
     try:
-        assert limits.available_cpus() == cpus
+        assert cpu.available_cpus() == cpus
         assert fs.get_num_threads() == cpus
     finally:
         monkeypatch.undo()
-        limits._quota_cpus.cache_clear()
+        cpu._quota_cpus.cache_clear()

@@ -1,4 +1,4 @@
-"""The worst inputs that a search has found (``python -m fastsig check --search 20 --keep``), held fast: bits, errors and ceilings."""
+"""The worst inputs that a search has found (``python -m tools.accuracy --search 20 --keep``), held fast: bits, errors and ceilings."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from reference import bits_needed, ceiling, exact, ulp, ulp_error
 
-from fastsig import dispatch
+from fastsig.dispatch import availability
 from fastsig.ops import BY_NAME, OPS
 
 ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "worst_inputs.json").read_text())
 EACH_ROW = pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['op']}-{row['dtype']}-{'-'.join(row['at'])}")
-STALE = "; where the formulas were changed on purpose: python -m fastsig check --search 20 --keep"
+STALE = "; where the formulas were changed on purpose: python -m tools.accuracy --search 20 --keep"
 
 
 def inputs_of(row: dict[str, Any]) -> tuple[np.ndarray[Any, Any], ...]:
@@ -30,7 +30,7 @@ def point_of(row: dict[str, Any]) -> tuple[float, ...]:
 
 @EACH_ROW
 def test_has_the_recorded_bits(row: dict[str, Any], backend: str) -> None:
-    got = dispatch.ufunc_of(backend, row["op"])(*inputs_of(row))[0]
+    got = availability.ufunc_of(backend, row["op"])(*inputs_of(row))[0]
     assert float(got).hex() == row["got"], f"{row['op']}{point_of(row)}{STALE}"
 
 
@@ -38,7 +38,7 @@ def test_has_the_recorded_bits(row: dict[str, Any], backend: str) -> None:
 def test_keeps_its_ceiling(row: dict[str, Any], backend: str) -> None:
     """The error, measured here anew with the tests' own reference, is the recorded one and at most what the table allows."""
     op, at = BY_NAME[row["op"]], point_of(row)
-    error = ulp_error(op, at, float(dispatch.ufunc_of(backend, op.name)(*inputs_of(row))[0]), row["dtype"])
+    error = ulp_error(op, at, float(availability.ufunc_of(backend, op.name)(*inputs_of(row))[0]), row["dtype"])
     assert error <= ceiling(op, at, row["dtype"]), f"{op.name}{at}: {error:.5f} ULP"
     assert abs(error - row["ulp"]) <= 1e-5, f"{op.name}{at}: {error:.5f} ULP{STALE}"
 

@@ -9,6 +9,7 @@ EXPM1   expm1(r) = r + r^2 p(r),             |r| <= ln2/2 (1 + 2^-10),
 LOG1P   log1p(z) = z p(z),                   0 <= z <= 1, relative error
 ATANH   log((1+s)/(1-s)) = 2s + s^3 p(s^2),  |s| <= 0.2015, relative error
 LOGIT   log((1+s)/(1-s)) = s p(s^2),         |s| <= 0.2425, relative error
+TANH    tanh(b/2) = b/2 + b^3 p(b^2),        |b| <= 1.109375, relative error
 
 The best p comes from the Remez exchange on a dense grid of Chebyshev points:
 solve for the p whose weighted error has equal size and alternating sign on
@@ -74,6 +75,12 @@ def logit_sample(t: mpf) -> tuple[mpf, mpf]:
     return target, 1 / target
 
 
+def tanh_sample(t: mpf) -> tuple[mpf, mpf]:
+    b = mp.sqrt(t)
+    whole = mp.tanh(b / 2)
+    return (whole - b / 2) / b**3, b**3 / whole
+
+
 HALF_LN2 = mp.ln2 / 2 * (1 + mpf(2) ** -10)
 PROBLEMS = (
     Problem("EXPM1", (-HALF_LN2, HALF_LN2), expm1_sample,
@@ -84,6 +91,8 @@ PROBLEMS = (
             [()], {"float32": (1, 2, 3), "float64": (5, 6, 7)}),
     Problem("LOGIT", (mpf(0), mpf("0.2425") ** 2), logit_sample,
             [(2.0,)], {"float32": (2, 3), "float64": (7, 8)}),
+    Problem("TANH", (mpf(0), mpf("1.109375") ** 2), tanh_sample,
+            [()], {"float32": (3, 4), "float64": (8, 9, 10)}),
 )  # fmt: skip
 
 

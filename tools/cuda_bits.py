@@ -15,15 +15,15 @@ import numpy as np
 import ptx_in_c
 
 import fastsig as fs
-from fastsig.backends import cuda_elementwise, numba_cuda
+from fastsig.kernels.cuda import compiler, elementwise_kernels
 from fastsig.ops import OPS
 
 STEP = 1 << 24
 
 
 def differing(name: str, architecture: tuple[int, int], folder: Path) -> int:
-    kernel = cuda_elementwise.flat(name, "f32")
-    library = ptx_in_c.build({kernel.name: numba_cuda.ptx_of(kernel, architecture)}, folder)
+    kernel = elementwise_kernels.flat(name, "f32")
+    library = ptx_in_c.build({kernel.name: compiler.ptx_of(kernel, architecture)}, folder)
     out = np.empty(STEP + 4, np.float32)
     out = out[-out.ctypes.data % 16 // 4 :][:STEP]
     wrong = 0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ptx_audit import ARCHITECTURES, Assembled, assemble, forbidden, joined
 
-from fastsig import plans
-from fastsig.backends import cuda_elementwise, cuda_losses, cuda_totals, numba_cuda
+from fastsig.kernels import plan
+from fastsig.kernels.cuda import compiler, elementwise_kernels, loss_kernels, totals
 from fastsig.ops import OPS
 
 CONVERSIONS = (
@@ -22,28 +22,28 @@ CONVERSIONS = (
 """Input, loop and output types of strided kernels: each source, each target and each narrowing occurs."""
 
 
-def kernels() -> list[cuda_elementwise.Kernel]:
+def kernels() -> list[elementwise_kernels.Kernel]:
     """Every contiguous kernel, the strided ones of every operation and type, and those of every other shape, mask and conversion."""
     reals = ("f32", "f64", "f16", "bf16")
-    found = [cuda_elementwise.flat(op.name, dtype) for op in OPS for dtype in reals]
-    found += [cuda_elementwise.strided(op.name, (dtype,) * op.nin, dtype, dtype, 2, True, False) for op in OPS for dtype in reals]
+    found = [elementwise_kernels.flat(op.name, dtype) for op in OPS for dtype in reals]
+    found += [elementwise_kernels.strided(op.name, (dtype,) * op.nin, dtype, dtype, 2, True, False) for op in OPS for dtype in reals]
     found += [
-        cuda_elementwise.strided(name, sources, "f32", "f32", dimensions, narrow, masked)
+        elementwise_kernels.strided(name, sources, "f32", "f32", dimensions, narrow, masked)
         for name, sources in (("sigmoid", ("f32",)), ("bce", ("f32", "f32")))
-        for dimensions in cuda_elementwise.DIMENSIONS
+        for dimensions in elementwise_kernels.DIMENSIONS
         for narrow in (True, False)
         for masked in (True, False)
         if (dimensions, narrow, masked) != (2, True, False)
     ]
-    found += [cuda_elementwise.strided("sigmoid", (source,), loop, out, 1, True, False) for source, loop, out in CONVERSIONS]
+    found += [elementwise_kernels.strided("sigmoid", (source,), loop, out, 1, True, False) for source, loop, out in CONVERSIONS]
     return found
 
 
-def losses() -> list[tuple[str, cuda_elementwise.Kernel]]:
+def losses() -> list[tuple[str, elementwise_kernels.Kernel]]:
     """The losses' kernels, by a name that says what they do: contiguous and plain, and with every option."""
     found = []
     for dtype in ("f32", "f64", "f16", "bf16"):
-        plain = cuda_losses.Variant(plans.LOGITS, (dtype,) * 2, (), False, (), dtype, True, "", True, True, 1, True)
+        plain = loss_kernels.Variant(plan.LOGITS, (dtype,) * 2, (), False, (), dtype, True, "", True, True, 1, True)
         everything = plain._replace(
             sources=(*(dtype,) * 4, "b1"), extras=("weight", "pos_weight", "mask"), smooth=True, outputs=("grad",), scale="count",
             wide=False, dimensions=4,
@@ -54,22 +54,22 @@ def losses() -> list[tuple[str, cuda_elementwise.Kernel]]:
             "grad_hess": plain._replace(outputs=("grad", "hess"), summed=False),
             "none_value_and_grad": plain._replace(outputs=("loss", "grad"), summed=False),
             "every_option": everything,
-            "bce_mean": plain._replace(formula=plans.PROBABILITIES),
-            "focal_mean_value_and_grad": plain._replace(formula=plans.FOCAL, outputs=("grad",), scale="number"),
+            "bce_mean": plain._replace(formula=plan.PROBABILITIES),
+            "focal_mean_value_and_grad": plain._replace(formula=plan.FOCAL, outputs=("grad",), scale="number"),
         }
-        found += [(f"loss_{name}_{dtype}", cuda_losses.loss(variant)) for name, variant in variants.items()]
-        found.append((f"finish_{dtype}", cuda_totals.finish(dtype)))
-    return found + [(f"count_{rank}", cuda_totals.count(rank)) for rank in cuda_elementwise.DIMENSIONS]
+        found += [(f"loss_{name}_{dtype}", loss_kernels.loss(variant)) for name, variant in variants.items()]
+        found.append((f"finish_{dtype}", totals.finish(dtype)))
+    return found + [(f"count_{rank}", totals.count(rank)) for rank in elementwise_kernels.DIMENSIONS]
 
 
-def named() -> dict[str, cuda_elementwise.Kernel]:
+def named() -> dict[str, elementwise_kernels.Kernel]:
     """All of them, by the name in the table."""
     return {kernel.name.removeprefix("fastsig_"): kernel for kernel in kernels()} | dict(losses())
 
 
 def measured(architecture: tuple[int, int]) -> list[Assembled]:
     """Each kernel assembled for one architecture; AssertionError names those with instructions that the audit forbids."""
-    texts = {kernel.name: numba_cuda.ptx_of(kernel, architecture) for kernel in named().values()}
+    texts = {kernel.name: compiler.ptx_of(kernel, architecture) for kernel in named().values()}
     wrong = {name: found for name, text in texts.items() if (found := forbidden(text))}
     assert not wrong, wrong
     with tempfile.TemporaryDirectory() as folder:

@@ -34,7 +34,7 @@ CALLS_FEW, CALLS_MANY = 5, 15
 CALLS = """
 import gc, os, signal, sys
 import numpy as np, fastsig as fs
-from fastsig.backends import c
+from fastsig.kernels.c import library as c
 gc.disable()
 c.set_isa(sys.argv[1])
 FEW, MANY = int(sys.argv[2]), int(sys.argv[3])
@@ -52,9 +52,24 @@ count('sigmoid(np.float32)', lambda x=f32[5]: fs.sigmoid(x))
 count('sigmoid, 1 float32', lambda x=f32[:1]: fs.sigmoid(x))
 count('sigmoid, 100 float32', lambda x=f32[:100]: fs.sigmoid(x))
 count('sigmoid, 100 float32, out=', lambda x=f32[:100]: fs.sigmoid(x, out=out))
+count('sigmoid, 100 float32, threads=', lambda x=f32[:100]: fs.sigmoid(x, threads=1))
+count('sigmoid, 100 float32, backend=', lambda x=f32[:100]: fs.sigmoid(x, backend='c'))
+mask = np.arange(100) % 3 == 0
+count('sigmoid, 100 float32, out=, where=', lambda x=f32[:100]: fs.sigmoid(x, out=out, where=mask))
+count('sigmoid, 100 int8', lambda x=np.arange(100, dtype='b'): fs.sigmoid(x))
 count('sigmoid, 100 float64', lambda x=f64[:100]: fs.sigmoid(x))
-t32 = (f32 > 0).astype('f')
-count('bce_with_logits_value_and_grad, 100 float32', lambda x=f32[:100], t=t32[:100]: fs.bce_with_logits_value_and_grad(x, t))
+x, total = np.linspace(-3, 3, 100, dtype='f'), np.zeros((), 'f')
+t, w = (x > 0).astype('f'), x + 4
+options = {
+    '': {}, ', threads=1': {'threads': 1}, ', backend=c': {'backend': 'c'}, ', out=': {'out': total},
+    ', weight, weighted_mean': {'weight': w, 'reduction': 'weighted_mean'},
+    ', mask': {'mask': t > 0}, ', label smoothing': {'label_smoothing': 0.1},
+}
+for words, given in options.items():
+    count('bce_with_logits_value_and_grad, 100 float32' + words, lambda: fs.bce_with_logits_value_and_grad(x, t, **given))
+half, lists = x.astype('e'), (x.tolist(), t.tolist())
+count('bce_with_logits_value_and_grad, 100 float16', lambda: fs.bce_with_logits_value_and_grad(half, t))
+count('bce_with_logits_value_and_grad, lists of 100', lambda: fs.bce_with_logits_value_and_grad(*lists))
 """
 
 
@@ -125,7 +140,7 @@ def environment(library: str) -> dict[str, str]:
 def measured() -> dict[str, Any]:
     """The environment and the counts of this installation."""
     import fastsig as fs
-    from fastsig.backends import c
+    from fastsig.kernels.c import library as c
 
     library, isas = fs.get_library(), c.isas()
     with tempfile.TemporaryDirectory() as name:

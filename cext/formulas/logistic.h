@@ -45,3 +45,21 @@ FORMULA R FN(silu_grad)(R x) {
     w = mul(fma(v.hi, u, mul(v.lo, fma(a, w, u))), K(un_up));
     return select(x >= 0, sub(1, w), w);
 }
+
+FORMULA R FN(with_sign_of)(R y, R x) {
+    return unbits(iadd(bits(y), iand(bits(x), bits(K(minus_zero)))));
+}
+
+FORMULA R FN(tanh)(R x) {
+    R a = absolute(x);
+    R b = FN(magnitude)(add(a, a));
+    R z = mul(b, b);
+    R near = fma(mul(b, z), horner(K(half_tanh), z), a);
+    R far = sub(1, FN(tail)(b, mul(2, K(un_up))));
+    return FN(with_sign_of)(select(b < K(half_tanh_max), near, far), x);
+}
+
+FORMULA R FN(tanh_grad)(R x) {
+    R v = FN(tail)(FN(magnitude)(add(x, x)), mul(4, K(un_up)));
+    return fma(mul(v, -0.25), v, v);
+}

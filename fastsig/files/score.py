@@ -5,63 +5,68 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..console import Progress, progress, show
-from ..plans import BLOCK, broadcasts
-from . import npy
-from .apply import positive
-from .npy import Array, FileProblem, Mapped, chunks
-from .tally import Options, Tally
+from fastsig.arrays.dtypes import Array, broadcasts
+from fastsig.files import npy
+from fastsig.files.apply import positive
+from fastsig.files.metrics import Options, Tally
+from fastsig.files.npy import FileProblem, Stored, chunks
+from fastsig.files.pieces import Held, Pieces
+from fastsig.kernels.plan import BLOCK
+from fastsig.system.terminal import Progress, complain, show
 
 CLASS_CHUNKS = 4
 """A table by class reads so many chunks at a time: each class then has a column long enough to be worth a pass."""
+MOST_CLASSES = 100_000
+"""Lines of a table by class, each of which has a tally in memory."""
+Source = Stored | Held
 
 
-class Operands(NamedTuple):
-    """Arrays that broadcast to the logits' shape, and the files under them."""
+class ScoredFiles(NamedTuple):
+    """Arrays that broadcast to the logits' shape."""
 
-    logits: Array
-    labels: Array
-    weight: Array | None
-    pos_weight: Array | None
-    mask: Array | None
-    files: tuple[Mapped, ...]
+    logits: Source
+    labels: Source
+    weight: Source | None
+    pos_weight: Source | None
+    mask: Source | None
 
-    def arrays(self) -> tuple[Array | None, ...]:
-        return self.logits, self.labels, self.weight, self.pos_weight, self.mask
-
-    def release(self) -> None:
-        for file in self.files:
-            file.release()
+    def pieces(self, rows: tuple[int, ...], columns: tuple[int, ...] = ()) -> Callable[..., list[Array | None]]:
+        """What reads the same piece of each."""
+        parts = [None if source is None else Pieces(source, rows, columns) for source in self]
+        return lambda *places: [None if part is None else part.read(*places) for part in parts]
 
 
+@contextmanager
 def opened(
     logits: str, labels: str, *, weight: str | None = None, pos_weight: str | None = None, mask: str | None = None, bfloat16: bool = False
-) -> Operands:
+) -> Iterator[ScoredFiles]:
     """The files of a call, their shapes checked; FileProblem where they do not go together."""
     paths = {"logits": logits, "labels": labels, "weight": weight, "mask": mask}
-    files = {name: Mapped(path, bfloat16=bfloat16) for name, path in paths.items() if path is not None}
-    if pos_weight is not None and not _numbers(pos_weight):
-        files["pos_weight"] = Mapped(pos_weight, bfloat16=bfloat16)
-    arrays = {name: file.array for name, file in files.items()}
-    if pos_weight is not None and "pos_weight" not in arrays:
-        numbers = np.array([float(number) for number in pos_weight.split(",")])
-        arrays["pos_weight"] = numbers[0] if numbers.size == 1 else numbers
-    x, t = arrays["logits"], arrays["labels"]
-    if x.shape != t.shape:
-        raise FileProblem(f"{logits} has shape {x.shape} and {labels} has {t.shape}; give files of one shape")
-    for name in ("weight", "pos_weight", "mask"):
-        if name in arrays and not broadcasts(np.shape(arrays[name]), x.shape):
-            raise FileProblem(f"--{name.replace('_', '-')} has shape {np.shape(arrays[name])}, which does not broadcast to {x.shape}")
-    if "mask" in arrays and arrays["mask"].dtype != np.bool_:
-        raise FileProblem(f"{mask}: elements of dtype {arrays['mask'].dtype}; a mask has booleans: save mask.astype(bool)")
-    extras = [arrays.get(name) for name in ("weight", "pos_weight", "mask")]
-    return Operands(x, t, extras[0], extras[1], extras[2], tuple(files.values()))
+    with ExitStack() as files:
+        found: dict[str, Source] = {}
+        if pos_weight is not None and _numbers(pos_weight):
+            numbers = np.array([float(number) for number in pos_weight.split(",")])
+            found["pos_weight"] = Held(numbers.reshape(()) if numbers.size == 1 else numbers)
+        else:
+            paths["pos_weight"] = pos_weight
+        for name, path in paths.items():
+            if path is not None:
+                found[name] = files.enter_context(Stored(path, bfloat16=bfloat16))
+        x, t = found["logits"], found["labels"]
+        if x.shape != t.shape:
+            raise FileProblem(f"{logits} has shape {x.shape} and {labels} has {t.shape}; give files of one shape")
+        for name in ("weight", "pos_weight", "mask"):
+            if name in found and not broadcasts(found[name].shape, x.shape):
+                raise FileProblem(f"--{name.replace('_', '-')} has shape {found[name].shape}, which does not broadcast to {x.shape}")
+        if "mask" in found and found["mask"].dtype != np.bool_:
+            raise FileProblem(f"{mask}: elements of dtype {found['mask'].dtype}; a mask has booleans: save mask.astype(bool)")
+        yield ScoredFiles(x, t, found.get("weight"), found.get("pos_weight"), found.get("mask"))
 
 
 def _numbers(text: str) -> bool:
@@ -71,58 +76,53 @@ def _numbers(text: str) -> bool:
         return False
 
 
-def _in_order(array: Array | None, shape: tuple[int, ...], piece: slice) -> Array | None:
-    """These elements of the array broadcast to the shape, in C order; a view where there is one, else a copy of them."""
-    if array is None:
-        return None
-    if np.shape(array) == shape and (array.flags.c_contiguous or array.ndim == 1):
-        return array.reshape(-1)[piece]
-    return np.broadcast_to(array, shape).flat[piece] if np.ndim(array) else np.broadcast_to(array, piece.stop - piece.start)
-
-
-def over_all(operands: Operands, options: Options, bar: Progress) -> Tally:
+def over_all(operands: ScoredFiles, options: Options, bar: Progress) -> Tally:
     """One tally of all elements."""
-    tally, shape = Tally(), operands.logits.shape
-    for piece in chunks(operands.logits.size):
-        x, t, weight, pos_weight, mask = (_in_order(array, shape, piece) for array in operands.arrays())
+    tally = Tally()
+    read = operands.pieces(operands.logits.shape)
+    for piece in chunks(math.prod(operands.logits.shape)):
+        x, t, weight, pos_weight, mask = read(piece)
         assert x is not None and t is not None
         tally.add(options, x, t, weight, pos_weight, mask)
-        operands.release()
-        bar.advance(x.size)
+        bar.advance(len(piece))
     return tally
 
 
-def over_classes(operands: Operands, options: Options, bar: Progress) -> list[Tally]:
+def over_classes(operands: ScoredFiles, options: Options, bar: Progress) -> list[Tally]:
     """A tally of each place along the last axis."""
     shape = operands.logits.shape
     if len(shape) < 2:
         raise FileProblem(f"--per-class needs logits with an axis of classes, such as (N, C); these have shape {shape}")
+    if shape[-1] > MOST_CLASSES:
+        raise FileProblem(f"--per-class prints a line for each of at most {MOST_CLASSES:,} classes; logits of shape {shape} have too many")
     tallies = [Tally() for _ in range(shape[-1])]
-    for piece in _rows(shape):
-        for at, tally in enumerate(tallies):
-            columns = (None if array is None else np.broadcast_to(array, shape)[..., at] for array in operands.arrays())
-            x, t, weight, pos_weight, mask = (_in_order(column, shape[:-1], piece) for column in columns)
+    read = operands.pieces(shape[:-1], shape[-1:])
+    for rows, columns in _tiles(math.prod(shape[:-1]), shape[-1]):
+        arrays = read(rows, columns)
+        for at, tally in enumerate(tallies[columns.start : columns.stop]):
+            x, t, weight, pos_weight, mask = (None if array is None else array[:, at] for array in arrays)
             assert x is not None and t is not None
             tally.add(options, x, t, weight, pos_weight, mask)
-            bar.advance(x.size)
-        operands.release()
+            bar.advance(len(rows))
     return tallies
 
 
-def _rows(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Slices of the places before the last axis, multiples of BLOCK long."""
-    count = math.prod(shape[:-1])
-    blocks = min(CLASS_CHUNKS * npy.CHUNK // max(shape[-1], 1), npy.CHUNK) // BLOCK
-    step = max(blocks, 1) * BLOCK
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+def _tiles(rows: int, columns: int) -> Iterator[tuple[range, range]]:
+    """Ranges of both, of a multiple of BLOCK rows, that cover all of them."""
+    most = CLASS_CHUNKS * npy.CHUNK
+    high = max(min(most // max(columns, 1), npy.CHUNK) // BLOCK, 1) * BLOCK
+    wide = max(most // high, 1)
+    for top in range(0, rows if columns else 0, high):
+        for left in range(0, columns, wide):
+            yield range(top, min(top + high, rows)), range(left, min(left + wide, columns))
 
 
-def score(operands: Operands, options: Options, *, per_class: bool = False) -> dict[str, Any]:
+def score(operands: ScoredFiles, options: Options, *, per_class: bool = False) -> dict[str, Any]:
     """The figures over all elements, and with per_class under "classes" those of each class.
 
     Parameters
     ----------
-    operands : Operands
+    operands : ScoredFiles
         From `opened`.
     options : Options
     per_class : bool
@@ -141,7 +141,7 @@ def score(operands: Operands, options: Options, *, per_class: bool = False) -> d
         A label is outside [0, 1], or a weight is negative or not finite, or label_smoothing is outside [0, 1).
     """
     weighted = operands.weight is not None
-    with progress(operands.logits.size * (1 + per_class), "score") as bar:
+    with Progress(math.prod(operands.logits.shape) * (1 + per_class), "score") as bar:
         classes = over_classes(operands, options, bar) if per_class else []
         found: dict[str, Any] = over_all(operands, options, bar).record(weighted)
     if per_class:
@@ -175,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fastsig score",
         description="Binary cross-entropy of logits, the norm of its gradient and the accuracy, a piece at a time: "
         "the files may be larger than memory. The figures do not depend on the number of threads.",
+        epilog="Exit status: 0 when the figures are printed, 2 for arguments or files that cannot be used.",
         allow_abbrev=False,
     )
     parser.add_argument("logits", metavar="LOGITS.npy", help="of any shape and float or integer type")
@@ -194,15 +195,15 @@ def main(argv: Sequence[str]) -> int:
     """The command line; returns the exit status, 2 for bad input."""
     given = _parser().parse_args(argv)
     try:
-        operands = opened(
+        with opened(
             given.logits, given.labels, weight=given.weight, pos_weight=given.pos_weight, mask=given.mask, bfloat16=given.bfloat16
-        )  # fmt: skip
-        found = score(operands, Options(given.label_smoothing, given.threads), per_class=given.per_class)
+        ) as operands:  # fmt: skip
+            found = score(operands, Options(given.label_smoothing, given.threads), per_class=given.per_class)
     except FileProblem as error:
-        print(f"fastsig score: {error}", file=sys.stderr)
+        complain(f"fastsig score: {error}")
         return 2
     except (ValueError, RuntimeError) as error:  # what follows the semicolon speaks of arguments of the functions
-        print(f"fastsig score: {str(error).removeprefix('score: ').partition(';')[0]}", file=sys.stderr)
+        complain(f"fastsig score: {str(error).removeprefix('score: ').partition(';')[0]}")
         return 2
     if given.json:
         print(json.dumps(_plain(found)))

@@ -69,6 +69,10 @@ class Constants(NamedTuple):
     """log((1 + s)/(1 - s)) = 2 s + s^3 p(s^2) on |s| <= 0.2015"""
     two_atanh: tuple[float, ...]
     """log((1 + s)/(1 - s)) = s p(s^2) on |s| <= 0.2425"""
+    half_tanh: tuple[float, ...]
+    """tanh(b/2) = b/2 + b^3 p(b^2) on 0 <= b <= half_tanh_max"""
+    half_tanh_max: float
+    """just above ln 3, where tanh(b/2) is 1/2 and 1 - 2/(1 + e^b) gains a bit"""
     greatest: float
     """the greatest finite number"""
     zero: float = 0.0
@@ -134,6 +138,14 @@ F32 = Constants(
         _hex("0x1.98a3c2p-2"),
         _hex("0x1.401984p-2"),
     ),  # max relative error 2^-26.14
+    half_tanh=(
+        _hex("-0x1.55554ap-5"),
+        _hex("0x1.110cecp-8"),
+        _hex("-0x1.b91df4p-12"),
+        _hex("0x1.58df62p-15"),
+        _hex("-0x1.98fbacp-19"),
+    ),  # max relative error 2^-29.69
+    half_tanh_max=1.109375,
     greatest=_hex("0x1.fffffep+127"),
 )
 
@@ -216,5 +228,18 @@ F64 = Constants(
         _hex("0x1.0993776deda53p-3"),
         _hex("0x1.326919cc380d5p-3"),
     ),  # max relative error 2^-57.56
+    half_tanh=(
+        _hex("-0x1.555555555547ep-5"),
+        _hex("0x1.1111111100608p-8"),
+        _hex("-0x1.ba1ba1abbffaep-12"),
+        _hex("0x1.664f457213cb9p-15"),
+        _hex("-0x1.226dd4cf2a079p-18"),
+        _hex("0x1.d6c50c1d12734p-22"),
+        _hex("-0x1.7ce926a9be59p-25"),
+        _hex("0x1.2f6386c411e28p-28"),
+        _hex("-0x1.b76cad4fb528ep-32"),
+        _hex("0x1.a786f94e5d857p-36"),
+    ),  # max relative error 2^-55.22
+    half_tanh_max=1.109375,
     greatest=_hex("0x1.fffffffffffffp+1023"),
 )

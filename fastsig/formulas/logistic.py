@@ -1,13 +1,14 @@
 """The elementwise family; twin of ``cext/formulas/logistic.h``.
 
 With w = 1/(1 + e^|x|), the smaller of sigmoid(x) and sigmoid(-x), everything is w, 1 - w or a product of the two, and w keeps
-its accuracy down to the last subnormal. softplus is max(x, 0) + log(1 + e^-|x|). Here x is a logit and p a probability.
+its accuracy down to the last subnormal. softplus is max(x, 0) + log(1 + e^-|x|), and tanh(x) is 2 sigmoid(2x) - 1. Here x is a
+logit and p a probability.
 """
 
 from __future__ import annotations
 
 from .core import log1p_exp, magnitude, tail, tail_pair
-from .prims import Real, bits, constants, div, fma, horner, iand, isub, mul, neg, select, sub, to_real, unbits
+from .prims import Real, absolute, add, bits, constants, div, fma, horner, iadd, iand, isub, mul, neg, select, sub, to_real, unbits
 
 
 def sigmoid(x: Real) -> Real:
@@ -75,3 +76,28 @@ def silu_grad(x: Real) -> Real:
     u = fma(a, w, sub(1, a))
     w = mul(fma(v, u, mul(v_lo, fma(a, w, u))), k.un_up)
     return select(x >= 0, sub(1, w), w)
+
+
+def with_sign_of(y: Real, x: Real) -> Real:
+    """y with x's sign, also where both are 0 or NaN; y has none of its own."""
+    k = constants(x)
+    return unbits(iadd(bits(y), iand(bits(x), bits(k.minus_zero))))
+
+
+def tanh(x: Real) -> Real:
+    """1 - 2/(1 + e^b), b = 2|x|, where that is over 1/2 and the subtraction no longer magnifies an error; below, a polynomial that adds
+    to |x| what is small beside it, so that a tiny x stays as it is."""
+    k = constants(x)
+    a = absolute(x)
+    b = magnitude(add(a, a))
+    z = mul(b, b)
+    near = fma(mul(b, z), horner(k.half_tanh, z), a)
+    far = sub(1, tail(b, mul(2, k.un_up)))
+    return with_sign_of(select(b < k.half_tanh_max, near, far), x)
+
+
+def tanh_grad(x: Real) -> Real:
+    """4 w (1 - w) with w = 1/(1 + e^2|x|), computed as v - v^2/4 with v = 4 w, which alone is rounded into the subnormals."""
+    k = constants(x)
+    v = tail(magnitude(add(x, x)), mul(4, k.un_up))
+    return fma(mul(v, -0.25), v, v)

@@ -1,7 +1,7 @@
 """Scalar primitives with one meaning on every machine; twin of ``cext/formulas/prims.h``.
 
 The formulas use these names instead of operators, so that nothing is left that a compiler may contract or reorder. Here they
-are plain Python on NumPy scalars, exact and slow; ``fastsig.backends.lowering`` says what each becomes in machine code.
+are plain Python on NumPy scalars, exact and slow; ``fastsig.kernels.numba.primitives`` says what each becomes in machine code.
 """
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+/* What the files beside this one share: the ufuncs, and the loops that NumPy calls. */
+#ifndef FASTSIG_UFUNCS_H
+#define FASTSIG_UFUNCS_H
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#include <Python.h>
+#ifdef Py_LIMITED_API /* what looks into an object; the stable ABI has a function for each */
+#define PyTuple_GET_SIZE PyTuple_Size
+#define PyTuple_GET_ITEM PyTuple_GetItem
+#define PyList_GET_SIZE PyList_Size
+#define PyList_GET_ITEM PyList_GetItem
+#define PyFloat_AS_DOUBLE PyFloat_AsDouble
+#endif
+
+#define PY_ARRAY_UNIQUE_SYMBOL fastsig_array_api
+#define PY_UFUNC_UNIQUE_SYMBOL fastsig_ufunc_api
+#ifndef FASTSIG_IMPORTS_NUMPY /* ufuncs.c does, for all */
+#define NO_IMPORT_ARRAY
+#define NO_IMPORT_UFUNC
+#endif
+#include <numpy/arrayobject.h>
+#include <numpy/ufuncobject.h>
+#include <stdbool.h>
+
+#include "library.h"
+
+/* which loop a ufunc's loop is: NumPy hands the address of one of these back at each call */
+typedef struct { int op, dtype; } fastsig_slot;
+
+extern fastsig_slot fastsig_slots[OP_COUNT][DTYPE_COUNT];
+extern PyObject *fastsig_ufuncs[OP_COUNT];
+extern int fastsig_bfloat16; /* its type number, once ml_dtypes has made it; NPY_NOTYPE before */
+
+void fastsig_call_active(char **args, npy_intp const *dims, npy_intp const *steps, void *data);
+
+/* what cffi declares too: it calls without the GIL; an error is printed, and -1 returned */
+int fastsig_install_ufuncs(void *namespace);
+int fastsig_register_bfloat16(void *namespace, int type_number);
+int fastsig_make_fast_calls(void *functions_by_name, int straight);
+void fastsig_set_fast_call_sizes(const size_t *elements);
+int fastsig_install_functions(void *namespace);
+
+/* How a call that threads share ends: not at all where the arrays or the loop are not so plain; before its end where a signal's handler
+ * has raised an exception. */
+enum { SHARE_DONE, SHARE_UNFIT, SHARE_STOPPED };
+int fastsig_share_masked(PyUFuncObject *ufunc, PyArrayObject *x, PyArrayObject *out, PyArrayObject *mask, int threads);
+extern PyMethodDef fastsig_sharing_methods[], fastsig_loss_methods[];
+#endif

@@ -1,0 +1,1 @@
+"""Whose an array is, on which device, and what its elements are."""

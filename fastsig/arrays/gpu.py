@@ -1,0 +1,237 @@
+"""Arrays on an NVIDIA GPU, as their libraries describe them: address, shape, strides, type, device, stream; and new ones like them.
+
+No array library is imported here: a library whose array was passed is loaded, and stands in ``sys.modules``. Every library has its
+own class below, as each has its own words for the same seven facts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastsig.arrays.devices import describe, library_of
+
+TYPES = {
+    "float16": "f16", "bfloat16": "bf16", "float32": "f32", "float64": "f64", "bool": "b1",
+    "uint8": "u1", "int8": "i1", "uint16": "u2", "int16": "i2", "uint32": "u4", "int32": "i4", "uint64": "u8", "int64": "i8",
+}  # fmt: skip
+NAMES = {code: name for name, code in TYPES.items()}
+SIZES = {code: 2 if code == "bf16" else np.dtype(name).itemsize for name, code in TYPES.items() for code in [code]}
+
+UNKNOWN_DEVICE = -1
+"""Of an array whose interface does not say it: the driver knows from the address."""
+
+
+class DeviceArray(NamedTuple):
+    """One array of a call."""
+
+    given: Any
+    library: Library
+    device: int
+    address: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    """In bytes."""
+    dtype: str
+    """A value of TYPES, or the library's own name of a type that is not among them."""
+    writable: bool = True
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The first byte, and the one after the last."""
+        reach = [stride * (length - 1) for stride, length in zip(self.strides, self.shape, strict=True)]
+        low = self.address + sum(r for r in reach if r < 0)
+        return low, self.address + sum(r for r in reach if r > 0) + (SIZES.get(self.dtype, 1) if self.size else 0)
+
+
+def c_strides(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    strides = []
+    for length in reversed(shape):
+        strides.append(size)
+        size *= max(length, 1)
+    return tuple(reversed(strides))
+
+
+def type_of(dtype: Any) -> str:
+    """The kernels' name of a type, from a dtype of any library or its name."""
+    if isinstance(dtype, (type, str)):
+        with contextlib.suppress(TypeError):
+            dtype = np.dtype(dtype)
+    name = str(getattr(dtype, "name", dtype)).rpartition(".")[2]
+    return TYPES.get(name, name)
+
+
+class Library(ABC):
+    """How a library's arrays are read and made; ``name`` is that of its top package."""
+
+    name = ""
+
+    @abstractmethod
+    def read(self, x: Any) -> DeviceArray:
+        """What the library says of its array; TypeError where it cannot be computed with."""
+
+    @abstractmethod
+    def stream(self, array: DeviceArray, device: int) -> int:
+        """The handle of the stream that the caller works on."""
+
+    @abstractmethod
+    def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
+        """A new array; order "K" keeps the order of the axes in memory where the shape is that of ``like``."""
+
+
+class Torch(Library):
+    name = "torch"
+
+    def read(self, x: Any) -> DeviceArray:
+        if x.requires_grad and sys.modules["torch"].is_grad_enabled():
+            raise TypeError(
+                f"{describe(x)} requires a gradient, which this function does not record; pass x.detach(), or call it under torch.no_grad()"
+            )
+        if str(x.layout) != "torch.strided":
+            raise TypeError(f"{describe(x)} has the layout {x.layout}; pass x.to_dense()")
+        size = x.element_size()
+        strides = tuple(step * size for step in x.stride())
+        return DeviceArray(x, self, x.device.index or 0, x.data_ptr(), tuple(x.shape), strides, type_of(x.dtype))
+
+    def stream(self, array: DeviceArray, device: int) -> int:
+        return self.raw_stream(device)
+
+    def raw_stream(self, device: int) -> int:
+        torch = sys.modules["torch"]
+        raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)  # a third of the time of the public way, where there is one
+        return int(raw(device) if raw is not None else torch.cuda.current_stream(device).cuda_stream)
+
+    def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
+        torch = sys.modules["torch"]
+        kind = getattr(torch, NAMES[dtype])
+        if order in "KA" and shape == like.shape:
+            return torch.empty_like(like.given, dtype=kind, requires_grad=False)
+        if order == "F":
+            return torch.empty(shape[::-1], dtype=kind, device=like.given.device).permute(*range(len(shape))[::-1])
+        return torch.empty(shape, dtype=kind, device=like.given.device)
+
+
+class CuPy(Library):
+    name = "cupy"
+
+    def read(self, x: Any) -> DeviceArray:
+        return DeviceArray(x, self, x.device.id, x.data.ptr, tuple(x.shape), tuple(x.strides), type_of(x.dtype))
+
+    def stream(self, array: DeviceArray, device: int) -> int:
+        cuda = sys.modules["cupy"].cuda
+        with cuda.Device(device):
+            return int(cuda.get_current_stream().ptr)
+
+    def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
+        cupy = sys.modules["cupy"]
+        kind = like.given.dtype if dtype == like.dtype else np.dtype(NAMES[dtype])
+        with cupy.cuda.Device(device):
+            if order in "KA" and shape == like.shape:
+                return cupy.empty_like(like.given, dtype=kind, order=order)
+            return cupy.empty(shape, dtype=kind, order="F" if order == "F" else "C")
+
+
+class Interface(Library):
+    """Anything with a ``__cuda_array_interface__``, such as Numba's device arrays."""
+
+    name = "__cuda_array_interface__"
+
+    def read(self, x: Any) -> DeviceArray:
+        said = x.__cuda_array_interface__
+        if said.get("mask") is not None:
+            raise TypeError(f"{describe(x)} has a mask in its __cuda_array_interface__; pass its data and its mask as two arguments")
+        address, read_only = said["data"]
+        dtype = getattr(x, "dtype", None)
+        name = type_of(dtype if type_of(dtype) in SIZES else np.dtype(said["typestr"]))
+        shape = tuple(said["shape"])
+        strides = said.get("strides") or c_strides(shape, SIZES.get(name, np.dtype(said["typestr"]).itemsize))
+        device = getattr(getattr(x, "device", None), "id", UNKNOWN_DEVICE)
+        return DeviceArray(x, self, device, address or 0, shape, tuple(strides), name, not read_only)
+
+    def stream(self, array: DeviceArray, device: int) -> int:
+        return int(array.given.__cuda_array_interface__.get("stream") or 0)
+
+    def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
+        if library_of(like.given) == "numba":
+            cuda = sys.modules["numba.cuda"]
+            with cuda.gpus[device]:
+                return cuda.device_array(shape, np.dtype(NAMES[dtype]), order="F" if order == "F" else "C")
+        return _from_namespace(like, shape, dtype)
+
+
+class DLPack(Library):
+    """Anything else that exports DLPack; ``view`` is set by the backend, which has what reads a capsule."""
+
+    name = "__dlpack__"
+    view: Any = None
+
+    def read(self, x: Any) -> DeviceArray:
+        if library_of(x) in ("jax", "jaxlib"):
+            raise TypeError(
+                f"{describe(x)} is JAX's, which neither shares its stream nor lets a result be written for it; "
+                "pass torch.from_dlpack(x) or cupy.from_dlpack(x), and jax.dlpack.from_dlpack(result) takes it back"
+            )
+        address, shape, strides, dtype, writable = self.view(x)
+        name = type_of(dtype)
+        size = SIZES.get(name, 1)
+        steps = c_strides(shape, size) if strides is None else tuple(step * size for step in strides)
+        return DeviceArray(x, self, x.__dlpack_device__()[1], address, tuple(shape), steps, name, writable)
+
+    def stream(self, array: DeviceArray, device: int) -> int:
+        return 0
+
+    def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
+        return _from_namespace(like, shape, dtype)
+
+
+def _from_namespace(like: DeviceArray, shape: tuple[int, ...], dtype: str) -> Any:
+    """By the array API standard, where the array's library follows it."""
+    namespace = getattr(like.given, "__array_namespace__", None)
+    if namespace is None:
+        raise TypeError(f"how to make an array like {describe(like.given)} is not known; give out=")
+    made = namespace()
+    return made.empty(shape, dtype=getattr(made, NAMES[dtype]), device=like.given.device)
+
+
+TORCH, CUPY, INTERFACE, DLPACK = Torch(), CuPy(), Interface(), DLPack()
+_BY_PACKAGE = {"torch": TORCH, "cupy": CUPY, "jax": DLPACK, "jaxlib": DLPACK}
+
+
+def library_for(x: Any) -> Library:
+    for base in type(x).__mro__:
+        known = _BY_PACKAGE.get(base.__module__.partition(".")[0])
+        if known is not None:
+            return known
+    return INTERFACE if hasattr(x, "__cuda_array_interface__") else DLPACK
+
+
+def read(x: Any) -> DeviceArray:
+    """What is to be known about an array of a GPU.
+
+    Raises
+    ------
+    TypeError
+        It records gradients, is sparse or masked, or its library does not share its arrays; the message says what helps.
+    """
+    return library_for(x).read(x)
+
+
+def shadow(array: DeviceArray) -> np.ndarray[Any, Any]:
+    """A NumPy array of these addresses, for NumPy's reasoning about shapes, strides and overlap; its elements are never touched."""
+
+    class Described:
+        __array_interface__ = {
+            "data": (array.address or 1, False), "shape": array.shape, "strides": array.strides,
+            "typestr": f"|V{SIZES[array.dtype]}", "version": 3,
+        }  # fmt: skip
+
+    return np.asarray(Described())

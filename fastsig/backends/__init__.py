@@ -1,1 +1,0 @@
-"""One file a backend; none knows another."""

@@ -1,0 +1,111 @@
+"""One call of an operation of one input: where its array lies, who computes it, and what NumPy refuses in words about the arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastsig.arrays.devices import common_device, library_of
+from fastsig.dispatch import choice, gpu, sharing
+from fastsig.dispatch.availability import FROM_ENVIRONMENT, host_backend, loaded_by_numba, named, ufunc_of
+from fastsig.dispatch.choice import Served
+from fastsig.dispatch.thresholds import ELEMENTS, LEAST_BYTES
+from fastsig.elementwise import errors, pieces
+from fastsig.kernels.c.status import library as c
+from fastsig.ops import OPS
+from fastsig.system.float_environment import in_default_environment
+from fastsig.system.num_threads import thread_limit
+
+LONG_BYTES = 1 << 26
+"""From so many bytes on one thread too computes piece by piece, and answers Ctrl-C between two: NumPy's own loop hears it at its end."""
+
+_DEFAULTS: dict[str, Any] = {"where": True, "dtype": None, "casting": "same_kind", "order": "K", "subok": True}
+"""Left out of the call where nothing else is asked for: dask refuses to hear some even of these."""
+
+
+def elementwise(
+    name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
+) -> Any:
+    if (
+        library_of(x) == "torch"
+        and getattr(x, "is_cuda", False)
+        and where is True
+        and dtype is None
+        and order == "K"
+        and backend is FROM_ENVIRONMENT is None
+    ):
+        result = gpu.quick(name, x, out)
+        if result is not NotImplemented:
+            return result
+    sharing.notice_bfloat16(x)
+    chosen = named(backend)
+    given = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
+    options = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
+    large = type(x) is np.ndarray and x.nbytes >= LEAST_BYTES and x.dtype in sharing.SHARED
+    if large and not options and chosen != "cuda" and (out is None or type(out) is np.ndarray):
+        return _on_host(name, x, out, chosen, threads)
+    masked = type(where) is type(x) is type(out) is np.ndarray and x.dtype in sharing.SHARED and options.keys() == {"where"}
+    if masked and chosen != "cuda" and _where_true(name, x, out, where, chosen, threads):
+        return out
+    if threads is not None:
+        thread_limit(threads)
+    device = common_device(x=x, out=out[0] if isinstance(out, tuple) and out else out, where=where)
+    if device != "cpu" or chosen == "cuda":
+        return gpu.elementwise(name, x, device, chosen, out, where, dtype, casting, order)
+    return _on_one_thread(name, ufunc_of(chosen or host_backend(), name), x, out, options)
+
+
+def _on_host(name: str, x: Any, out: Any, chosen: str | None, threads: int | None) -> Any:
+    """The result for a large array of floats or bytes and nothing but an out: by the route that the dispatcher chooses."""
+    ufunc, count = _route(name, x, out, chosen, threads)
+    if count > 1 or (x.nbytes >= LONG_BYTES and sharing.shareable(x, out)):
+        return sharing.unary(ufunc, x, out, count)
+    return _on_one_thread(name, ufunc, x, out, {})
+
+
+def _where_true(name: str, x: Any, out: Any, where: Any, chosen: str | None, threads: int | None) -> bool:
+    """Whether the C library could take an array of floats, an out and a mask; what it does not take is NumPy's to do or to refuse."""
+    if c is None or not sharing.shareable(x, out):
+        return False
+    mask = sharing.mask_like(x, where)
+    if mask is None:
+        return False
+    ufunc, count = _route(name, x, out, chosen, threads)
+    return bool(c.share_masked(ufunc, x, out, mask, count))
+
+
+def _route(name: str, x: Any, out: Any, chosen: str | None, threads: int | None) -> tuple[np.ufunc, int]:
+    how = choice.of_array(name, x, out, plain=True, backend=chosen, threads=threads)
+    loaded = loaded_by_numba(name) if how.reason.served is Served.MEASURED_FASTER else None
+    return loaded or ufunc_of(how.backend, name), how.threads
+
+
+def _on_one_thread(name: str, ufunc: np.ufunc, x: Any, out: Any, options: dict[str, Any]) -> Any:
+    """The ufunc's result; what it refuses is refused in words about the arguments."""
+    try:
+        if pieces.is_long(x, out, options):
+            result = pieces.computed(ufunc, x, out, options)
+            if result is not None:
+                return result
+        return ufunc(x, **options) if out is None else ufunc(x, out=out, **options)
+    except (TypeError, ValueError) as error:
+        clearer = errors.explain(name, x, out, error)
+        if clearer is error:
+            raise
+        raise clearer from error
+
+
+if c is None:  # whose fast calls do it in less time
+    elementwise = in_default_environment(elementwise)
+
+
+def install_fast_calls(namespace: dict[str, Any]) -> None:
+    """Let a module's operations go straight to the ufunc where nothing is left to choose; to the user they are the package's own."""
+    functions = {op.name: namespace[op.name] for op in OPS if op.nin == 1}
+    for function in functions.values():
+        function.__module__ = "fastsig"
+    if c is not None:
+        plain = {name: function for name, function in functions.items() if not hasattr(function, "__wrapped__")}  # others do more than that
+        namespace.update(c.make_fast_calls(plain, straight=FROM_ENVIRONMENT is None))
+        c.set_fast_call_sizes({dtype: LEAST_BYTES // (int(dtype[-2:]) // 8) for dtype in ELEMENTS})

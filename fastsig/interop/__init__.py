@@ -1,0 +1,1 @@
+"""One file a library around fastsig, each imported when it is asked for."""

@@ -1,0 +1,121 @@
+"""Kernels on their device: loaded once, held, and launched on the caller's stream. The only importer of the CUDA driver.
+
+Nothing here waits for the device. The caller's current device is what it was when a launch returns, also where it fails.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any
+
+from cuda.bindings import driver
+from cuda.core import Device, LaunchConfig, ObjectCode, Stream, launch
+from cuda.core.utils import StridedMemoryView
+
+from fastsig.arrays import gpu
+from fastsig.kernels.cuda import compiler
+from fastsig.kernels.cuda.elementwise_kernels import Kernel
+from fastsig.system import first_calls
+
+MOST_BLOCKS = 1 << 30
+
+_loaded: dict[tuple[Any, ...], Any] = {}
+_config = lru_cache(maxsize=4096)(lambda blocks: LaunchConfig(grid=blocks, block=compiler.BLOCK))
+_stream = lru_cache(maxsize=256)(lambda device, handle: Stream.from_handle(handle))
+
+
+def _checked(result: tuple[Any, ...]) -> Any:
+    error, *values = result
+    if int(error):
+        raise RuntimeError(f"the CUDA driver said {error!r}")
+    return values[0] if values else None
+
+
+@cache
+def capability(device: int) -> tuple[int, int]:
+    found = Device(device).compute_capability
+    return int(found.major), int(found.minor)
+
+
+def device_at(address: int) -> int:
+    """The device that this memory belongs to.
+
+    Raises
+    ------
+    RuntimeError
+        The driver knows no such memory: it was freed, or its device is gone.
+    """
+    return int(_checked(driver.cuPointerGetAttribute(driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address)))
+
+
+def view(x: Any) -> tuple[int, tuple[int, ...], tuple[int, ...] | None, Any, bool]:
+    """Address, shape, strides in elements, dtype and whether it may be written, of what exports DLPack."""
+    seen = StridedMemoryView.from_dlpack(x, stream_ptr=-1)
+    return seen.ptr, seen.shape, seen.strides, seen.dtype, not seen.readonly
+
+
+gpu.DLPACK.view = view
+
+
+class _On:
+    """The device is the current one inside, and the caller's is again afterwards."""
+
+    __slots__ = ("before", "device")
+
+    def __init__(self, device: int) -> None:
+        self.device = device
+
+    def __enter__(self) -> None:
+        self.before = _checked(driver.cuCtxGetCurrent())
+        Device(self.device).set_current()
+
+    def __exit__(self, *_: Any) -> None:
+        _checked(driver.cuCtxSetCurrent(self.before))
+
+
+_seconds: dict[tuple[Any, ...], float] = {}
+"""How long a kernel took to be compiled, or to be read from the cache, and loaded."""
+
+
+def state(key: tuple[Any, ...], make: Callable[[], Kernel], device: int) -> str:
+    """In words, whether a call of this kernel has to wait for the compiler."""
+    architecture = "sm_{}{}".format(*capability(device))
+    if (device, key) in _seconds:
+        return f"its kernel for {architecture} is loaded, which took {_seconds[device, key]:.2f} s"
+    if compiler.is_cached(make(), capability(device)):
+        return f"its kernel for {architecture} is in the cache on disk"
+    return f"its kernel for {architecture} will be compiled by the first call"
+
+
+def kernel(key: tuple[Any, ...], make: Callable[[], Kernel], device: int) -> Any:
+    """The loaded kernel of this key on this device; compiled at its first use, or taken from the cache on disk."""
+    found = _loaded.get((device, key))
+    if found is None:
+        with first_calls.LOCK:
+            found = _loaded.get((device, key))
+            if found is None:
+                since, made = time.perf_counter(), make()
+                with _On(device):
+                    code = ObjectCode.from_cubin(compiler.cubin_of(made, capability(device)), name=made.name)
+                    found = _loaded[device, key] = code.get_kernel(made.name)
+                _seconds[device, key] = time.perf_counter() - since
+    return found
+
+
+def clear(address: int, count: int, device: int, stream: int) -> None:
+    """Zero so many bytes, on the stream."""
+    with _On(device):
+        _checked(driver.cuMemsetD8Async(address, 0, count, stream))
+
+
+def start(loaded: Any, device: int, stream: int, threads: int, arguments: tuple[int | float, ...]) -> None:
+    """Put the kernel on the stream, with at least this many threads."""
+    blocks = min(-(-threads // compiler.BLOCK), MOST_BLOCKS)
+    error, current = driver.cuCtxGetDevice()
+    if not int(error) and int(current) == device:
+        launch(_stream(device, stream), _config(blocks), loaded, *arguments)
+        return
+    with _On(device):
+        launch(_stream(device, stream), _config(blocks), loaded, *arguments)

@@ -1,0 +1,244 @@
+"""One call of a loss on arrays of a GPU: outputs in the caller's library, kernels on the caller's stream, nothing waited for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastsig.arrays import gpu as da
+from fastsig.arrays.devices import describe
+from fastsig.arrays.gpu import DeviceArray
+from fastsig.kernels.cuda import elementwise as calls
+from fastsig.kernels.cuda import launch, loss_kernels, sums, totals
+from fastsig.kernels.cuda.elementwise_kernels import DIMENSIONS
+from fastsig.kernels.plan import BLOCK, INPUTS, LOGITS, SUM_WORDS, Numbers, elements_shape, reciprocal
+
+
+class DeviceOperands(NamedTuple):
+    """The call's arrays, which broadcast to ``shape``; ``dtype`` is the logits' and the results'."""
+
+    name: str
+    arguments: tuple[str, ...]
+    """What the caller called them, from the logits on."""
+    inputs: tuple[DeviceArray | None, ...]
+    """In the order of ``plans.INPUTS``."""
+    shape: tuple[int, ...]
+    size: int
+    dtype: str
+    device: int
+    stream: int
+
+    @property
+    def code(self) -> int:
+        """The dtype's number in ``plans``."""
+        return calls.REALS.index(self.dtype)
+
+    @property
+    def first(self) -> DeviceArray:
+        assert self.inputs[0] is not None
+        return self.inputs[0]
+
+    @property
+    def mask(self) -> DeviceArray | None:
+        return self.inputs[4]
+
+    @property
+    def weight(self) -> DeviceArray | None:
+        return self.inputs[2]
+
+
+def operands(function: str, first: str, given: Sequence[Any]) -> DeviceOperands:
+    """The arrays of a loss, checked as those of the host are."""
+    names = (first, "targets", "weight", "pos_weight", "mask")
+    arrays: dict[str, DeviceArray] = {}
+    for argument, value in zip(names, given, strict=True):
+        if value is None:
+            continue
+        if not hasattr(value, "dtype") or isinstance(value, np.generic):
+            raise TypeError(f"{function}: {argument} is {describe(value)}; give an array on the device of {first}")
+        arrays[argument] = da.read(value)
+    dtype = calls.loop_type(function, [arrays[first]], None, "same_kind")
+    calls.loop_type(function, list(arrays.values()), "float64", "same_kind")  # that each has a type which kernels read
+    if "mask" in arrays and arrays["mask"].dtype != "b1":
+        raise TypeError(f"{function}: mask has dtype {arrays['mask'].dtype}; give booleans, such as mask.astype(bool) or mask != 0")
+    shape = elements_shape(function, {argument: array.shape for argument, array in arrays.items()})
+    device = calls.one_device(function, arrays)
+    stream = arrays[first].library.stream(arrays[first], device)
+    size = int(np.prod(shape, dtype=np.int64))
+    return DeviceOperands(function, names, tuple(arrays.get(name) for name in names), shape, size, dtype, device, stream)
+
+
+def output(ops: DeviceOperands, argument: str, out: Any, others: Sequence[DeviceArray] = ()) -> DeviceArray:
+    """A new array, or the caller's, checked; others are the call's outputs that it must not overlap."""
+    if out is None:
+        return da.read(ops.first.library.empty(ops.first, ops.shape, ops.dtype, "C", ops.device))
+    target = _given(ops, argument, out, ops.shape)
+    if target.dtype != ops.dtype:
+        raise TypeError(
+            f"{ops.name}: {argument} has dtype {target.dtype}; the result has dtype {da.NAMES[ops.dtype]}, that of {ops.arguments[0]}"
+        )
+    if any(step == 0 and length > 1 for step, length in zip(target.strides, target.shape, strict=True)):
+        raise ValueError(f"{ops.name}: {argument} is a broadcast view, whose elements share memory; give a full array")
+    for other in others:
+        if calls.corrupts(target, other) or target.address == other.address:
+            raise ValueError(f"{ops.name}: {argument} shares memory with another output; give each result an array of its own")
+    for name, array in zip(ops.arguments, ops.inputs, strict=True):
+        if array is not None and calls.corrupts(target, array):
+            raise ValueError(f"{ops.name}: {argument} overlaps {name} but is not the same elements; give an array of its own")
+    return target
+
+
+def _given(ops: DeviceOperands, argument: str, out: Any, shape: tuple[int, ...]) -> DeviceArray:
+    target = da.read(out)
+    if not target.writable:
+        raise ValueError(f"{ops.name}: {argument} is read-only; give a writable array")
+    if target.shape != shape:
+        raise ValueError(f"{ops.name}: {argument} has shape {target.shape}; the result has shape {shape}")
+    calls.one_device(ops.name, {ops.arguments[0]: ops.first, argument: target})
+    return target
+
+
+def _scalar(ops: DeviceOperands, out: Any) -> DeviceArray:
+    """The array of a reduced loss: of no dimensions, and of any float type, to which the exact sum is then rounded once."""
+    if out is None:
+        return da.read(ops.first.library.empty(ops.first, (), ops.dtype, "C", ops.device))
+    target = _given(ops, "out", out, ())
+    if target.dtype not in calls.REALS:
+        raise TypeError(f"{ops.name}: out has dtype {target.dtype}; give an array of float16, bfloat16, float32 or float64")
+    return target
+
+
+class Work(NamedTuple):
+    """Words on the device that a reduction needs, and the array that holds them."""
+
+    array: DeviceArray
+    total: int
+    """The accumulators' address."""
+    counted: int
+    """That of the number of true elements of the mask; 0 where there is none."""
+
+
+def _work(ops: DeviceOperands) -> Work:
+    """Zeroed on the call's stream, in memory of the caller's library, which is free again when the stream has passed."""
+    words = sums.COPIES * SUM_WORDS
+    array = da.read(ops.first.library.empty(ops.first, (words + 1,), "i8", "C", ops.device))
+    launch.clear(array.address, 8 * (words + 1), ops.device, ops.stream)
+    return Work(array, array.address, array.address + 8 * words)
+
+
+def run(
+    ops: DeviceOperands, formula: int, numbers: Numbers, outputs: dict[str, DeviceArray], work: Work | None, *, check: bool, scale: str
+) -> None:
+    """One pass; the losses are added to the work's total where there is one."""
+    present = [(name, array) for name, array in zip(INPUTS, ops.inputs, strict=True) if array is not None]
+    arrays = [array for _, array in present] + list(outputs.values())
+    layout = calls.joined(ops.shape, [calls.broadcast(array, ops.shape) for array in arrays], in_order=True)
+    if len(layout.shape) > DIMENSIONS[-1]:
+        raise ValueError(f"{ops.name}: the operands have more than {DIMENSIONS[-1]} axes that no stride joins; pass contiguous copies")
+    sources = tuple(array.dtype for _, array in present)
+    size, total = da.SIZES[ops.dtype], 0 if work is None else work.total
+    contiguous = all(step == (size,) for step in layout.steps) and all(array.dtype == ops.dtype for array in arrays)
+    rank = next(d for d in DIMENSIONS if d >= len(layout.shape))
+    variant = loss_kernels.Variant(
+        formula=formula, sources=sources, extras=tuple(name for name, _ in present[2:]), smooth=numbers.floor != 0, outputs=tuple(outputs),
+        out=ops.dtype, summed=work is not None, scale=scale, check=check,
+        wide=contiguous and not any(array.address % 16 for array in arrays), dimensions=rank, narrow=ops.size < 1 << 31,
+    )  # fmt: skip
+    loaded = launch.kernel(("loss", variant), lambda: loss_kernels.loss(variant), ops.device)
+    padding = rank - len(layout.shape)
+    steps = [(0,) * padding + step for step in layout.steps]
+    values = [float(getattr(numbers, name)) for name in loss_kernels.NUMBERS]
+    counted, times = (0, 1) if work is None else (work.counted, _times(ops))
+    arguments = (
+        *(array.address for array in arrays), *values, int(numbers.gamma) if numbers.whole else -1, counted, times, total, ops.size,
+        *(1,) * padding, *layout.shape, *(s for step in steps for s in step),
+    )  # fmt: skip
+    launch.start(loaded, ops.device, ops.stream, -(-ops.size // BLOCK) * sums.WARP, arguments)
+
+
+def _times(ops: DeviceOperands) -> int:
+    """How often each element of the mask stands for one of the loss."""
+    return 1 if ops.mask is None or not ops.mask.size else ops.size // ops.mask.size
+
+
+def _count(ops: DeviceOperands, work: Work) -> None:
+    """How many elements of the mask are true, into the work."""
+    if ops.mask is None:
+        return
+    layout = calls.joined(ops.mask.shape, [ops.mask.strides])
+    for part, moved in calls.parts(layout, [ops.mask.address]):
+        n = int(np.prod(part.shape, dtype=np.int64))
+        rank = next(d for d in DIMENSIONS if d >= len(part.shape))
+        loaded = launch.kernel(("count", rank), lambda rank=rank: totals.count(rank), ops.device)  # type: ignore[misc]
+        padding = rank - len(part.shape)
+        arguments = (*moved, work.counted, n, *(1,) * padding, *part.shape, *(0,) * padding, *part.steps[0])
+        launch.start(loaded, ops.device, ops.stream, min(n, totals.COUNTING_THREADS), arguments)
+
+
+def _finish(ops: DeviceOperands, work: Work, reduction: str, out: DeviceArray) -> None:
+    known = 1 if reduction == "sum" else ops.size if ops.mask is None else 0
+    loaded = launch.kernel(("finish", out.dtype), lambda: totals.finish(out.dtype), ops.device)
+    launch.start(loaded, ops.device, ops.stream, sums.WARP, (work.total, work.counted, _times(ops), known, out.address))
+
+
+def _refuse(ops: DeviceOperands, reduction: str) -> None:
+    if reduction == "weighted_mean" and ops.weight is not None:
+        raise ValueError(
+            f"{ops.name}: reduction='weighted_mean' with weights is not computed on a GPU; give reduction='sum' and divide by weight.sum()"
+        )
+    if reduction in ("mean", "weighted_mean") and ops.size == 0:
+        warnings.warn(f"{reduction} loss over no elements is NaN", RuntimeWarning, stacklevel=5)
+
+
+def value(ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any) -> Any:
+    if reduction == "none":
+        loss = output(ops, "out", out)
+        if ops.size:
+            run(ops, formula, numbers, {"loss": loss}, None, check=check, scale="")
+        return loss.given
+    _refuse(ops, reduction)
+    target = _scalar(ops, out)
+    work = _work(ops)
+    if reduction != "sum":
+        _count(ops, work)
+    if ops.size:
+        run(ops, formula, numbers, {}, work, check=check, scale="")
+    _finish(ops, work, reduction, target)
+    return target.given
+
+
+def value_and_grad(
+    ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any, grad_out: Any
+) -> tuple[Any, Any]:
+    if reduction == "none":
+        loss = output(ops, "out", out)
+        grad = output(ops, "grad_out", grad_out, (loss,))
+        if ops.size:
+            run(ops, formula, numbers, {"loss": loss, "grad": grad}, None, check=check, scale="")
+        return loss.given, grad.given
+    _refuse(ops, reduction)
+    target, grad = _scalar(ops, out), output(ops, "grad_out", grad_out)
+    work = _work(ops)
+    scale = ""
+    if reduction != "sum":
+        _count(ops, work)
+        scale = "count" if ops.mask is not None else "number"
+        head, rest = reciprocal(max(ops.size, 1), 1, ops.dtype == "f64")
+        numbers = numbers._replace(scale=head, scale_lo=rest)
+        if numbers.scale == 1:
+            scale = "count" if ops.mask is not None else ""
+    if ops.size:
+        run(ops, formula, numbers, {"grad": grad}, work, check=check, scale=scale)
+    _finish(ops, work, reduction, target)
+    return target.given, grad.given
+
+
+def grad_hess(ops: DeviceOperands, numbers: Numbers, check: bool, grad_out: Any, hess_out: Any) -> tuple[Any, Any]:
+    grad = output(ops, "grad_out", grad_out)
+    hess = output(ops, "hess_out", hess_out, (grad,))
+    if ops.size:
+        run(ops, LOGITS, numbers, {"grad": grad, "hess": hess}, None, check=check, scale="")
+    return grad.given, hess.given

@@ -1,0 +1,131 @@
+"""The Numba backend: each formula compiled into a NumPy inner loop, cached on disk, behind a real ``numpy.ufunc``.
+
+The only importer of numba for the CPU (with ``primitives`` and ``memory`` beside it). Importing it takes most of a second, and a
+kernel that is not in the disk cache about two more, so nothing here runs unless the dispatcher needs it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core.ccallback import CFunc
+
+from fastsig.formulas import bce, logistic
+from fastsig.kernels.numba.cache import KernelCache, named
+from fastsig.kernels.numba.environment import enter_default, leave_default
+from fastsig.kernels.numba.memory import BLOCK, address, buffer, load_store, offset
+from fastsig.ops import BY_NAME, Op
+from fastsig.system import first_calls
+
+_STORAGE = {"f16": types.uint16, "bf16": types.uint16, "f32": types.float32, "f64": types.float64}
+_NUMPY = {"f16": np.dtype(np.float16), "f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}
+_ufuncs: dict[str, np.ufunc] = {}
+
+
+def _formula(op: Op) -> Callable[..., Any]:
+    formula: Callable[..., Any] = getattr(bce if hasattr(bce, op.name) else logistic, op.name)
+    return formula
+
+
+def _runs(op: Op, dtype: str) -> tuple[Any, Any]:
+    """run(x, y, out, n) over contiguous elements, and copy(to, to_step, from, from_step, n) between strided ones."""
+    formula = _formula(op)
+    load, store = load_store(op.name, dtype)
+    if op.nin == 1:
+
+        def run(x, y, out, n):  # type: ignore[no-untyped-def]
+            for i in range(n):
+                store(out, i, formula(load(x, i)), x)
+    else:
+
+        def run(x, y, out, n):  # type: ignore[no-untyped-def]
+            for i in range(n):
+                store(out, i, formula(load(x, i), load(y, i)), x)
+
+    def copy(to, to_step, source, source_step, n):  # type: ignore[no-untyped-def]
+        for i in range(n):
+            offset(to, i * to_step)[0] = offset(source, i * source_step)[0]
+
+    return njit(error_model="numpy")(named(run, op.name, dtype)), njit(named(copy, op.name, dtype))
+
+
+def _loop(op: Op, dtype: str) -> Any:
+    """The inner loop in NumPy's shape: void loop(char **args, intp *dims, intp *steps, void *data)."""
+    run, copy = _runs(op, dtype)
+    storage = _STORAGE[dtype]
+    size = storage.bitwidth // 8
+    nin = op.nin
+    pointer, steps_type = types.CPointer(storage), types.CPointer(types.intp)
+
+    def loop(args, dims, steps, data):  # type: ignore[no-untyped-def]
+        n = dims[0]
+        callers = enter_default()
+        x, y, out = args[0], args[nin - 1], args[nin]
+        x_step, y_step, out_step = steps[0], steps[nin - 1], steps[nin]
+        whole, at_once = 0, BLOCK
+        if nin == 2 and x_step == out_step and address(x) + x_step == address(out):
+            at_once = 1  # reduce and accumulate read what the element before has written
+        elif x_step == size and y_step == size and out_step == size:
+            whole = n - n % BLOCK if n >= BLOCK else 0
+            run(x, y, out, whole)
+        if whole < n:
+            x_block, y_block, out_block = buffer(x), buffer(x), buffer(x)
+            for start in range(whole, n, at_once):
+                take = min(at_once, n - start)
+                padded = (take + 31) // 32 * 32
+                for i in range(take, padded):
+                    x_block[i] = 0
+                    y_block[i] = 0
+                copy(x_block, size, offset(x, start * x_step), x_step, take)
+                copy(y_block, size, offset(y, start * y_step), y_step, take)
+                run(x_block, y_block, out_block, padded)
+                copy(offset(out, start * out_step), out_step, out_block, size, take)
+        leave_default(callers)
+
+    named(loop, op.name, dtype)
+    compiled = CFunc(loop, ((types.CPointer(pointer), steps_type, steps_type, types.voidptr), types.void), locals={}, options={})
+    compiled._cache = KernelCache(loop)
+    compiled.compile()
+    return compiled
+
+
+_kept: list[Any] = []
+"""What the ufuncs point to; NumPy copies none of it."""
+
+
+def _make_ufunc(op: Op, loops: list[Any]) -> np.ufunc:
+    """NumPy's own PyUFunc_FromFuncAndData: Numba's maker of ufuncs marks the output as read too, so it fails under ``where``
+    and casts what an uninitialised ``out`` holds."""
+    address_in = ctypes.pythonapi.PyCapsule_GetPointer
+    address_in.restype, address_in.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    api = ctypes.cast(address_in(np._core._multiarray_umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p))
+    pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
+    kinds = (pointer, pointer, text, number, number, number, number, text, text, number)
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, *kinds)(api[1])  # its place in NumPy's table, since 1.0
+    functions, data = (pointer * len(loops))(*(loop.address for loop in loops)), (pointer * len(loops))()
+    types_of = bytes(dtype.num for dtype in _NUMPY.values() for _ in range(op.nin + 1))
+    name, doc, no_identity = op.name.encode(), f"{op.name}, compiled by Numba".encode(), -1
+    _kept.append((loops, functions, data, types_of, name, doc))
+    made: np.ufunc = make(ctypes.addressof(functions), ctypes.addressof(data), types_of, len(loops), op.nin, 1, no_identity, name, doc, 0)
+    return made
+
+
+def ufunc(name: str) -> np.ufunc:
+    """The ufunc of this operation; compiles or loads its kernels at the first call."""
+    found = _ufuncs.get(name)
+    if found is None:
+        with first_calls.LOCK:
+            found = _ufuncs.get(name)
+            if found is None:
+                op = BY_NAME[name]
+                found = _ufuncs[name] = _make_ufunc(op, [_loop(op, dtype) for dtype in _NUMPY])
+    return found
+
+
+def loaded(name: str) -> np.ufunc | None:
+    """The ufunc of this operation if this process has it already."""
+    return _ufuncs.get(name)

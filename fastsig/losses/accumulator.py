@@ -1,0 +1,139 @@
+"""The mergeable state of a mean cross-entropy: for data larger than memory, and for more than one process or machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastsig.kernels.plan import LOGITS
+from fastsig.losses.arguments import on_gpu, operands, smoothing
+from fastsig.losses.evaluate import NOTHING, run, total_weight
+from fastsig.losses.exact_sum import UNIT_LOG2, Total
+from fastsig.losses.reductions import REDUCTIONS, reduced
+
+
+class BCEAccumulator:
+    """An exact running sum of ``bce_with_logits`` over chunks.
+
+    Notes
+    -----
+    Chunks whose sizes are multiples of 1,024 (the last one may be any size) give the same bits as one call over all the data, in
+    whatever order and on however many machines they are added. Chunks of other sizes give a sum that is as accurate, with other
+    last bits. The state is a few integers; it pickles, and its size does not depend on the data.
+
+    Examples
+    --------
+    >>> import fastsig as fs
+    >>> total = fs.BCEAccumulator()
+    >>> for x, t in [([0.5, -1.0], [1, 0]), ([2.0], [1])]:
+    ...     _ = total.update(x, t)
+    >>> print(round(float(total.result("mean")), 6))
+    0.304756
+    """
+
+    def __init__(self) -> None:
+        self._total = Total()
+        self._weight = Total()
+        self._count = 0
+        self._dtype: np.dtype[Any] | None = None
+
+    def update(
+        self,
+        logits: Any,
+        targets: Any,
+        *,
+        weight: Any = None,
+        pos_weight: Any = None,
+        label_smoothing: float = 0.0,
+        mask: Any = None,
+        check: bool = True,
+        backend: str | None = None,
+        threads: int | None = None,
+    ) -> BCEAccumulator:
+        """Add a chunk; operands and options are those of `bce_with_logits`, and pair in the same way.
+
+        Returns
+        -------
+        BCEAccumulator
+            This one, so that calls can be chained.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `bce_with_logits`; what was accumulated before is kept as it was.
+        """
+        ops = operands("BCEAccumulator.update", "logits", logits, targets, weight, pos_weight, mask)
+        if on_gpu(ops, backend) is not None:
+            raise RuntimeError("BCEAccumulator.update: the state is the host's; give copies of the arrays in host memory")
+        numbers = smoothing(ops, label_smoothing)
+        checks = ops.checks(LOGITS, check)
+        total = run(ops, LOGITS, numbers, NOTHING, checks=checks, summed=True, backend=backend, threads=threads)
+        count = ops.counted()
+        added = Total(units=count << UNIT_LOG2) if ops.weight is None else total_weight(ops, 0, backend, threads)
+        self._total += total
+        self._weight += added
+        self._count += count
+        self._dtype = ops.dtype if self._dtype is None else _wider(self._dtype, ops.dtype)
+        return self
+
+    def merge(self, other: BCEAccumulator) -> BCEAccumulator:
+        """Add what another accumulator holds, which stays as it is.
+
+        Returns
+        -------
+        BCEAccumulator
+            This one.
+
+        Raises
+        ------
+        TypeError
+            other is not a BCEAccumulator.
+        """
+        if not isinstance(other, BCEAccumulator):
+            raise TypeError(f"BCEAccumulator.merge: other is {type(other).__name__}; give another BCEAccumulator")
+        self._total += other._total
+        self._weight += other._weight
+        self._count += other._count
+        if other._dtype is not None:
+            self._dtype = other._dtype if self._dtype is None else _wider(self._dtype, other._dtype)
+        return self
+
+    def result(self, reduction: str = "mean") -> Any:
+        """The loss over everything added so far, rounded once.
+
+        Parameters
+        ----------
+        reduction : {"mean", "sum", "weighted_mean"}
+            As in `bce_with_logits`.
+
+        Returns
+        -------
+        scalar
+            Of the widest dtype of the logits added; float64 where nothing was. A mean of nothing is NaN, with a RuntimeWarning.
+
+        Raises
+        ------
+        ValueError
+            The reduction is unknown, or "none": the losses are not kept.
+        """
+        if reduction not in REDUCTIONS[1:]:
+            raise ValueError(f"BCEAccumulator.result: reduction={reduction!r}; it is one of {', '.join(map(repr, REDUCTIONS[1:]))}")
+        dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
+        weight = self._weight if reduction == "weighted_mean" else None
+        return reduced(self._total, reduction, self._count, weight, dtype, 3)
+
+    @property
+    def count(self) -> int:
+        """How many elements counted so far."""
+        return self._count
+
+    def __repr__(self) -> str:
+        return f"<BCEAccumulator over {self._count:,} elements>"
+
+
+def _wider(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """float16 beside bfloat16 is float32, as neither holds the other."""
+    if a == b:
+        return a
+    return max(a, b, np.dtype(np.float32), key=lambda dtype: dtype.itemsize)

@@ -1,0 +1,62 @@
+"""The losses' straight way into the C library (``cext/python/losses.c``), which takes what needs no refusal and no other backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastsig.arrays import arraylikes
+from fastsig.dispatch import choice
+from fastsig.dispatch.availability import FROM_ENVIRONMENT
+from fastsig.dispatch.thresholds import LOSS_ELEMENTS
+from fastsig.kernels.c.status import library as c
+
+quick_loss: Any = None if c is None or FROM_ENVIRONMENT not in (None, "c") else c.quick_loss
+
+_REDUCTIONS = {"none": 0, "sum": 1, "mean": 2, "weighted_mean": 3}
+"""What the C library calls each of these, and what it adds for a gradient and for a hessian in place of the loss."""
+WITH_GRAD, WITH_HESS = 4, 8
+
+
+def quick(
+    formula: int, reduction: str, wanted: int, check: bool, operands: tuple[Any, Any, Any, Any, Any],
+    backend: str | None, threads: int | None, out: Any = None, grad_out: Any = None, hess_out: Any = None,
+    *, label_smoothing: float = 0.0, alpha: float | None = None, gamma: float = 0.0,
+) -> Any:  # fmt: skip
+    """The result in one step, or NotImplemented: then the general way computes the same bits, or says what is wrong. It costs forty
+    times as much a call."""
+    if quick_loss is None or (backend is not None and backend != "c") or not (threads is None or (type(threads) is int and threads > 0)):
+        return NotImplemented
+    code = _REDUCTIONS.get(reduction) if type(reduction) is str else None
+    if code is None:
+        return NotImplemented
+    count = loss_threads(operands[0], threads)
+    result = quick_loss(formula, code + wanted, check, count, *operands, label_smoothing, alpha, gamma, out, grad_out, hess_out)
+    if result is not NotImplemented:
+        return result
+    arrays = arraylikes.plain_arrays(operands)
+    if arrays is None:
+        return NotImplemented
+    count = loss_threads(arrays[0], threads)
+    result = quick_loss(formula, code + wanted, check, count, *arrays, label_smoothing, alpha, gamma, out, grad_out, hess_out)
+    if result is NotImplemented or arrays[0] is operands[0]:
+        return result
+    return _like(operands[0], result, wanted, code == _REDUCTIONS["none"], (grad_out, hess_out) if wanted & WITH_HESS else (out, grad_out))
+
+
+def _like(logits: Any, result: Any, wanted: int, elementwise: bool, given: tuple[Any, Any]) -> Any:
+    """The results of plain arrays as objects like the logits, but for a reduced loss and for what the caller gave to write into."""
+    parts = result if wanted else (result,)
+    kept = (given[0] is not None or not elementwise, given[1] is not None)
+    made = tuple(part if keep else arraylikes.like(logits, np.asarray(part)) for part, keep in zip(parts, kept, strict=False))
+    return made if wanted else made[0]
+
+
+def loss_threads(logits: Any, threads: int | None) -> int:
+    """The threads for a loss of these logits, by its route; of what is no array yet, one for fewer than so many elements."""
+    if type(logits) is not np.ndarray:
+        return -LOSS_ELEMENTS
+    if logits.size < LOSS_ELEMENTS:
+        return 1
+    return choice.of_loss("bce_with_logits", logits.dtype, logits.size, backend=None, threads=threads).threads

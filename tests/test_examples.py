@@ -1,0 +1,76 @@
+"""The examples run as they stand, and what they print is what they are there to show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from processes import printed
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NEEDS = {
+    "binary_classifier": ["sklearn", "scipy"],
+    "multi_label_classifier": ["sklearn", "scipy"],
+    "sigmoid_beside_softmax": ["sklearn", "scipy"],
+    "with_pandas": ["pandas"],
+}
+
+
+def said_by(name: str, config: pytest.Config) -> str:
+    for library in NEEDS.get(name, []):
+        pytest.importorskip(library)
+    return printed(f"import runpy; runpy.run_path({str(EXAMPLES / name)!r} + '.py', run_name='__main__')", config)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "c_abi"))
+def test_it_runs(name: str, pytestconfig: pytest.Config) -> None:
+    assert said_by(name, pytestconfig)
+
+
+def test_the_one_in_c(pytestconfig: pytest.Config, need_c: None) -> None:
+    assert said_by("c_abi", pytestconfig)
+
+
+def test_the_binary_classifier_has_learned(pytestconfig: pytest.Config) -> None:
+    """The most frequent of both classes would be right in 63%."""
+    accuracy = re.search(r"accuracy (0\.\d+)", said_by("binary_classifier", pytestconfig))
+    assert accuracy is not None
+    assert float(accuracy[1]) > 0.9
+
+
+def test_every_class_of_the_multi_label_classifier_has_learned(pytestconfig: pytest.Config) -> None:
+    """The most frequent answer would be right in 50 to 60%."""
+    rows = re.findall(r"^(even|above 4|prime|has a loop) +(\S+) +(\S+)$", said_by("multi_label_classifier", pytestconfig), re.MULTILINE)
+    assert len(rows) == 4
+    assert all(float(accuracy) > 0.8 for *_, accuracy in rows)
+
+
+def tables(said: str) -> dict[tuple[str, str], dict[int, tuple[float, ...]]]:
+    """By dtype and library: for each logit the loss, its error, the gradient, its error."""
+    found = {}
+    for part in said.strip().split("\n\n"):
+        title, _, *rows = part.splitlines()
+        dtype, library = re.match(r"(\w+), target 1: (\w+)", title).groups()  # type: ignore[union-attr]
+        found[dtype, library] = {int(row.split()[0]): tuple(map(float, row.split()[1:])) for row in rows}
+    return found
+
+
+def test_what_is_lost_without_logits(pytestconfig: pytest.Config) -> None:
+    found = tables(said_by("bce_with_and_without_logits", pytestconfig))
+    for (_, library), rows in found.items():
+        if library == "fastsig":
+            assert max(max(row[1], row[3]) for row in rows.values()) <= 3
+    plain = found["float32", "NumPy"]
+    assert plain[15][1] > 1e6, "the value is wrong"
+    assert plain[18][0] == plain[18][2] == 0, "value and gradient are gone"
+    assert plain[-104][1] == plain[-104][3] == float("inf"), "there is neither"
+
+
+def test_what_torch_loses(pytestconfig: pytest.Config) -> None:
+    """It clamps the logarithm at -100, and its gradient is 0 where the sigmoid is."""
+    pytest.importorskip("torch")
+    rows = tables(said_by("bce_with_and_without_logits", pytestconfig))["float32", "torch"]
+    assert rows[18][0] == 0
+    assert rows[-110][0] == 100
+    assert rows[-110][2] == 0

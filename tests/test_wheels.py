@@ -1,0 +1,113 @@
+"""tools/build_wheels.py and tools/portable_cc.py: what they decide without building anything."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import io
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+if not (ROOT / ".git").exists():
+    pytest.skip("this is not a checkout", allow_module_level=True)
+
+
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+build_wheels, portable_cc = tool("build_wheels"), tool("portable_cc")
+
+
+@pytest.mark.parametrize(
+    ("tags", "served"),
+    [
+        ("cp312-abi3", ["3.12", "3.13", "3.20"]),
+        ("cp311-cp311", ["3.11"]),
+        ("cp310-cp310", ["3.10"]),
+    ],
+)
+def test_which_interpreters_a_wheel_serves(tags: str, served: list[str]) -> None:
+    wheel = Path(f"fastsig_kernels-0.1.0-{tags}-manylinux_2_28_x86_64.whl")
+    versions = ["3.9", "3.10", "3.11", "3.12", "3.13", "3.20"]
+    assert [version for version in versions if build_wheels.serves(wheel, version)] == served
+
+
+@pytest.mark.parametrize(
+    ("audited", "tag", "fits"),
+    [
+        ("manylinux2014_x86_64.manylinux_2_17_x86_64", "manylinux_2_28_x86_64", True),
+        ("manylinux_2_28_aarch64", "manylinux_2_28_aarch64", True),
+        ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", False),
+        ("manylinux_2_17_x86_64", "manylinux_2_28_aarch64", False),
+        ("musllinux_1_2_x86_64", "manylinux_2_28_x86_64", False),
+        ("musllinux_1_2_x86_64", "musllinux_1_2_x86_64", True),
+        ("linux_x86_64", "musllinux_1_2_x86_64", False),
+    ],
+)
+def test_whether_what_auditwheel_found_fits_the_tag(audited: str, tag: str, fits: bool) -> None:
+    assert build_wheels.fits(f"fastsig_kernels-0.1.0-cp312-abi3-{audited}.whl", tag) is fits
+
+
+@pytest.mark.skipif(not build_wheels.tracked(), reason="git does not know this checkout")
+def test_an_sdist_with_a_path_of_this_machine_a_file_too_many_and_one_too_few(tmp_path: Path) -> None:
+    sdist = tmp_path / "fastsig_kernels-0.1.0.tar.gz"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, text in (("PKG-INFO", ""), ("README.md", f"see {tmp_path}/secret"), ("notes.txt", "")):
+            entry = tarfile.TarInfo(f"fastsig_kernels-0.1.0/{name}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    sdist.write_bytes(gzip.compress(buffer.getvalue()))
+    amiss = build_wheels.look_at_sdist(sdist, tmp_path)
+    assert f"{sdist.name} holds notes.txt" in amiss
+    assert f"{sdist.name} lacks pyproject.toml" in amiss
+    assert f"{sdist.name} holds a path of this machine: {tmp_path}/" in amiss
+    assert not any("README.md" in line or "PKG-INFO" in line for line in amiss)
+
+
+@pytest.mark.parametrize("home", ["/", "/usr"])
+def test_places_that_many_machines_have_are_no_leak(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: Path(home))
+    monkeypatch.setattr(build_wheels.sys, "base_prefix", "/usr")
+    assert build_wheels.leaked(b"#!/usr/bin/env python, https://example.org/", tmp_path) == []
+    assert build_wheels.leaked(f"{tmp_path}/x".encode(), tmp_path) == [f"{tmp_path}/"]
+
+
+def test_what_the_linker_is_told() -> None:
+    words = [
+        "-O3",
+        "-DNDEBUG",
+        "-std=gnu11",
+        "-shared",
+        "-Wl,-soname,a.so.0",
+        "-o",
+        "a.so",
+        "a.o",
+        "-L",
+        "lib",
+        "-lm",
+        "-pthread",
+        "-mavx2",
+    ]
+    assert portable_cc.linker_words(words) == ["-shared", "-Wl,-soname,a.so.0", "-o", "a.so", "a.o", "-L", "lib", "-lm", "-pthread"]
+
+
+@pytest.mark.parametrize("words", ["-O3 -c a.c -o a.o", "-E a.c", "--version", "-v"])
+def test_what_gcc_does_alone(words: str) -> None:
+    assert not portable_cc.links(words.split())
+
+
+@pytest.mark.parametrize("words", ["a.c", "-v -o a a.c -lm", "-shared a.o -o a.so"])
+def test_what_is_linked(words: str) -> None:
+    assert portable_cc.links(words.split())
