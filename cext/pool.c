@@ -177,13 +177,14 @@ static bool take_part(int seat, int64_t *asked) {
     return false;
 }
 
-static bool work_alone(fastsig_work work, void *context, size_t size) {
-    if (size <= FIRST_ALONE) {
+static bool work_alone(fastsig_work work, void *context, size_t size, size_t least) {
+    const size_t first = (FIRST_ALONE + least - 1) / least * least;
+    if (size <= first) {
         work(context, 0, 0, size);
         return false;
     }
     int64_t before = now(), asked = before;
-    for (size_t start = 0, piece = FIRST_ALONE; start < size;) {
+    for (size_t start = 0, piece = first; start < size;) {
         const size_t stop = size - start < piece ? size : start + piece;
         work(context, 0, start, stop);
         start = stop;
@@ -338,7 +339,7 @@ bool fastsig_pool_run(fastsig_work work, void *context, size_t size, size_t leas
     const size_t pieces = (size + grain - 1) / grain;
     threads = lesser(threads, pieces < POOL_MOST ? (int)pieces : POOL_MOST);
     if (threads < 2 || pthread_mutex_trylock(&turn)) {
-        return work_alone(work, context, size);
+        return work_alone(work, context, size, least);
     }
     const bool loop = calls_follow_closely();
     const bool room = offer(work, context, size, grain, threads);

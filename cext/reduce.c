@@ -10,6 +10,7 @@
 #include "memory.h"
 #include "reduce.h"
 #include "scratch.h"
+#include "transpose.h"
 
 #define FORMULA static inline __attribute__((always_inline))
 #define CAT_(a, b) a##_##b
@@ -69,41 +70,21 @@ static double block_sum_f64(const double *v, size_t width, halves *to, double *r
         }                                                              \
         break;
 
-/* ---- a square of elements in Fortran order, to rows so many elements apart ---- */
-enum { TILE = 131072, TILE_ROWS = 16, SQUARE = 8 };
-#define TRANSPOSE(SFX, R)                                                                                          \
-    static inline void transpose_square_##SFX(const char *from, ptrdiff_t stride, R *to, int64_t apart) {          \
-        R square[SQUARE][SQUARE];                                                                          \
-        for (int i = 0; i < SQUARE; i++) memcpy(square[i], from + i * stride, sizeof square[i]);               \
-        for (int i = 0; i < SQUARE; i++)                                                                       \
-            for (int j = 0; j < SQUARE; j++) to[i * apart + j] = square[j][i];                                 \
-    }
-#if defined(__AVX2__)
-static inline void transpose_square_f32(const char *from, ptrdiff_t stride, float *to, int64_t apart) {
-    __m256 pairs[8], fours[8];
-#define COLUMN(i) _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)(from + ((i) % 4) * stride) + (i) / 4 * 4)), \
-                                       _mm_loadu_ps((const float *)(from + ((i) % 4 + 4) * stride) + (i) / 4 * 4), 1)
-    for (int i = 0; i < 8; i += 2) {
-        pairs[i] = _mm256_unpacklo_ps(COLUMN(i), COLUMN(i + 1));
-        pairs[i + 1] = _mm256_unpackhi_ps(COLUMN(i), COLUMN(i + 1));
-    }
-#undef COLUMN
-    for (int i = 0; i < 8; i += 4)
-        for (int k = 0; k < 2; k++) {
-            fours[i + 2 * k] = _mm256_shuffle_ps(pairs[i + k], pairs[i + k + 2], 0x44);
-            fours[i + 2 * k + 1] = _mm256_shuffle_ps(pairs[i + k], pairs[i + k + 2], 0xee);
-        }
-    for (int i = 0; i < 8; i++) _mm256_storeu_ps(to + i * apart, fours[i]);
+/* ---- matrices by columns: rows whose losses are put in C order at once, and rows of a block of 1,024 elements ---- */
+enum { PANEL_BYTES = 1 << 19, LEAST_PANEL = 64, MOST_PANEL = 256, WINDOW_ROWS = 64, FAR_BYTES = 1 << 20 };
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t panel_rows_of(int64_t bytes) {
+    const int64_t rows = PANEL_BYTES / bytes / LEAST_PANEL * LEAST_PANEL;
+    return rows < LEAST_PANEL ? LEAST_PANEL : least(rows, MOST_PANEL);
 }
-#else
-TRANSPOSE(f32, float)
-#endif
-TRANSPOSE(f64, double)
 
 #define SFX f32
 #define R float
 #define U uint32_t
 #include "reduce_real.h"
+#include "columns_real.h"
 #undef SFX
 #undef R
 #undef U
@@ -112,10 +93,13 @@ TRANSPOSE(f64, double)
 #define R double
 #define U uint64_t
 #include "reduce_real.h"
+#include "columns_real.h"
 
 static int reduce(const fastsig_plan *p, const fastsig_numbers *k, int64_t start, int64_t stop, int64_t *sum) {
     const environment callers = environment_enter();
-    const int violations = (p->dtype == TYPE_F64 ? reduce_f64 : reduce_f32)(p, k, start, stop, sum);
+    const fastsig_matrices by = fastsig_columnar(p);
+    const int violations = by.columns ? (p->dtype == TYPE_F64 ? reduce_columns_f64 : reduce_columns_f32)(p, k, by, start, stop, sum)
+                                      : (p->dtype == TYPE_F64 ? reduce_f64 : reduce_f32)(p, k, start, stop, sum);
 #if defined(__SSE2__)
     if (p->stream) _mm_sfence();
 #endif

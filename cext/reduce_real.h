@@ -45,54 +45,8 @@ static void FN(gather)(const fastsig_plan *p, const fastsig_source *in, int64_t 
     }
 }
 
-/* ---- matrices of the computing type in Fortran order: many rows are transposed at once, so that each line of cache is read once ---- */
-typedef struct { R *buffer; int64_t rows, from, stop, end; } FN(tile);
-
-static void FN(tile_open)(FN(tile) *tile, const fastsig_plan *p, const fastsig_source *in, int64_t start, int64_t stop) {
-    *tile = (FN(tile)){0};
-    if (in->type != (sizeof(R) == 4 ? TYPE_F32 : TYPE_F64) || in->whole || in->ndim != 2) return;
-    const int64_t *shape = (const int64_t *)p + in->geometry, *strides = shape + 2;
-    if (strides[0] != sizeof(R) || shape[1] < 2 || shape[0] < TILE_ROWS || shape[1] > TILE / TILE_ROWS) return;
-    if (in->period < shape[0] * shape[1]) return;
-    tile->rows = TILE / shape[1] / TILE_ROWS * TILE_ROWS;
-    const int64_t needed = (stop - 1) / shape[1] + 1 - start / shape[1];
-    tile->rows = needed < tile->rows ? needed : tile->rows;
-    tile->end = (stop - 1) / shape[1] + 1;
-    tile->buffer = malloc((size_t)(tile->rows * shape[1] + BLOCK) * sizeof(R));
-}
-
-/* Square by square, down the rows of a few columns before the next ones: a column's lines stand in one page. */
-static void FN(transpose)(const char *from, ptrdiff_t stride, int64_t rows, int64_t columns, R *to) {
-    const int64_t whole_rows = rows / SQUARE * SQUARE, whole_columns = columns / SQUARE * SQUARE;
-    for (int64_t column = 0; column < whole_columns; column += SQUARE) {
-        for (int64_t i = column + SQUARE; i < column + 2 * SQUARE && i < columns; i++)
-            for (int64_t row = 0; row < rows; row += LINE / sizeof(R)) __builtin_prefetch(from + i * stride + row * (int64_t)sizeof(R));
-        for (int64_t row = 0; row < whole_rows; row += SQUARE)
-            FN(transpose_square)(from + column * stride + row * (int64_t)sizeof(R), stride, to + row * columns + column, columns);
-    }
-    for (int64_t row = 0; row < rows; row++)
-        for (int64_t column = row < whole_rows ? whole_columns : 0; column < columns; column++)
-            memcpy(to + row * columns + column, from + row * (int64_t)sizeof(R) + column * stride, sizeof(R));
-}
-
-/* elements at to at + count; what the last rows left over goes before the next ones */
-static const R *FN(tile_serve)(FN(tile) *tile, const fastsig_plan *p, const fastsig_source *in, int64_t at, int64_t count) {
-    const int64_t *shape = (const int64_t *)p + in->geometry, *strides = shape + 2;
-    if (!tile->stop) tile->from = tile->stop = at / shape[1] * shape[1];
-    while (tile->stop < at + count) {
-        const int64_t left = tile->stop > at ? tile->stop - at : 0, row = tile->stop / shape[1];
-        const int64_t rows = tile->end - row < tile->rows ? tile->end - row : tile->rows;
-        if (left) memmove(tile->buffer, tile->buffer + (at - tile->from), (size_t)left * sizeof(R));
-        FN(transpose)((const char *)in->data + row * strides[0], strides[1], rows, shape[1], tile->buffer + left);
-        tile->from = tile->stop - left;
-        tile->stop += rows * shape[1];
-    }
-    return tile->buffer + (at - tile->from);
-}
-
-static const R *FN(fetch)(const fastsig_plan *p, const fastsig_source *in, FN(tile) *tile, int64_t start, int64_t count, R *to) {
+static const R *FN(fetch)(const fastsig_plan *p, const fastsig_source *in, int64_t start, int64_t count, R *to) {
     if (in->whole) return (const R *)in->data + start;
-    if (tile->buffer) return FN(tile_serve)(tile, p, in, start, count);
     FN(gather)(p, in, start, count, to);
     return to;
 }
@@ -171,14 +125,16 @@ static void FN(focal_block)(const R *x, const R *t, const R *weight, R *l, R *g,
 }
 
 /* ---- results to where they belong ---- */
-static void FN(put)(const fastsig_plan *p, int64_t out, int64_t start, int64_t count, const R *v) {
-    uint16_t *halves = (uint16_t *)out + start;
-    if (p->dtype == TYPE_F16) {
+static void FN(put)(int64_t dtype, bool stream, void *out, int64_t count, const R *v) {
+    uint16_t *const halves = out;
+    R *to = out;
+    if (dtype == TYPE_F16) {
         LOOP((size_t)count) halves[j] = f16_of_float((float)v[j]);
-    } else if (p->dtype == TYPE_BF16) {
+    } else if (dtype == TYPE_BF16) {
         LOOP((size_t)count) halves[j] = bf16_of_float((float)v[j]);
-    } else if (p->stream) {
-        R *to = (R *)out + start;
+    } else if (!stream) {
+        memcpy(to, v, (size_t)count * sizeof(R));
+    } else {
         for (; count && (uintptr_t)to % LINE; count--) *to++ = *v++;
         for (const int64_t step = LINE / sizeof(R); count >= step; count -= step, to += step, v += step) {
             _Alignas(LINE) char line[LINE];
@@ -211,73 +167,97 @@ typedef struct {
     halves sum;
 } FN(blocks);
 
-static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int64_t start, int64_t stop, int64_t *sum) {
-    FN(blocks) *const blocks = fastsig_scratch(sizeof *blocks);
-    if (!blocks) return NO_MEMORY;
-    R *const xs = blocks->xs, *const ts = blocks->ts, *const weights = blocks->weights, *const poss = blocks->poss;
-    R *const misses = blocks->misses, (*const outs)[BLOCK] = blocks->outs, *const unused = blocks->unused;
+/* one pass, with what each of its blocks needs */
+typedef struct {
+    const fastsig_plan *p;
+    FN(numbers) k;
+    bool has_weight, has_pos, has_mask, plain;
+    FN(blocks) *blocks;
+} FN(pass);
+
+static bool FN(begin)(FN(pass) *pass, const fastsig_plan *p, const fastsig_numbers *k) {
     const fastsig_source *in = p->in;
-    const FN(numbers) k = {(R)numbers->keep, (R)numbers->floor, (R)numbers->scale, (R)numbers->scale_lo, (R)numbers->alpha,
-                           (R)numbers->beta, (R)numbers->gamma, (R)numbers->gamma_lo, numbers->whole != 0};
-    const bool has_weight = in[IN_WEIGHT].type >= 0, has_pos = in[IN_POS_WEIGHT].type >= 0, has_mask = in[IN_MASK].type >= 0;
+    *pass = (FN(pass)){.p = p, .has_weight = in[IN_WEIGHT].type >= 0, .has_pos = in[IN_POS_WEIGHT].type >= 0, .has_mask = in[IN_MASK].type >= 0};
+    pass->k = (FN(numbers)){(R)k->keep, (R)k->floor, (R)k->scale, (R)k->scale_lo, (R)k->alpha, (R)k->beta, (R)k->gamma, (R)k->gamma_lo, k->whole != 0};
+    pass->plain = !pass->has_weight && !pass->has_pos && !pass->has_mask && pass->k.floor == 0;
+    pass->blocks = fastsig_scratch(sizeof *pass->blocks);
+    return pass->blocks;
+}
+
+typedef struct { const R *x, *t, *weight, *pos_weight; } FN(operands);
+
+/* A block's results, and what was bad about its operands; the mask's elements stand in `misses`. */
+static int FN(evaluate)(const FN(pass) *pass, FN(operands) of, R *const to[OUT_COUNT], size_t n) {
+    FN(blocks) *const b = pass->blocks;
+    const int64_t formula = pass->p->formula, check = pass->p->check;
+    const FN(numbers) k = pass->k;
+    int violations = 0;
+    if (!pass->has_weight && (!pass->plain || formula != FORMULA_LOGITS)) LOOP(n) b->weights[j] = 1;
+    if (pass->has_mask) { /* a masked element is one of weight 0 at x = t = 0 */
+        LOOP(n) {
+            b->xs[j] = select(b->misses[j] != 0, of.x[j], 0);
+            b->ts[j] = select(b->misses[j] != 0, of.t[j], 0);
+            b->weights[j] = select(b->misses[j] != 0, of.weight[j], 0);
+        }
+        of.x = b->xs, of.t = b->ts, of.weight = b->weights;
+    }
+    if (!pass->plain) violations |= FN(violations)(check, of.x, of.t, of.weight, of.pos_weight, n);
+    if (formula == FORMULA_LOGITS && pass->plain) {
+        FN(logits_block)(of.x, of.t, NULL, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], b->unused, n, k);
+    } else if (formula == FORMULA_LOGITS) {
+        LOOP(n) {
+            b->misses[j] = mul(of.weight[j], FN(smoothed)(sub(1, of.t[j]), k.keep, k.floor));
+            b->ts[j] = mul(of.weight[j], FN(smoothed)(of.t[j], k.keep, k.floor));
+        }
+        if (pass->has_pos) LOOP(n) b->ts[j] = mul(b->ts[j], of.pos_weight[j]);
+        FN(logits_block)(of.x, b->ts, b->misses, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], b->unused, n, k);
+    } else if (formula == FORMULA_PROBABILITIES) {
+        LOOP(n) to[OUT_LOSS][j] = FN(weighted)(FN(bce)(of.x[j], of.t[j]), of.weight[j]);
+    } else if (formula == FORMULA_FOCAL) {
+        if (!k.whole) of.x = FN(kept)(of.x, b->xs, n), of.t = FN(kept)(of.t, b->ts, n);
+        FN(focal_block)(of.x, of.t, of.weight, to[OUT_LOSS], to[OUT_GRAD], b->terms, b->unused, n, k);
+    } else if (pass->p->sum) {
+        LOOP(n) to[OUT_LOSS][j] = of.weight[j];
+    }
+    if (pass->plain) violations |= FN(violations)(check, of.x, of.t, of.weight, of.pos_weight, n); /* now that the block is in the first cache */
+    return violations;
+}
+
+/* Of at most a block; behind a short one there is room for the zeros that fill it. */
+static void FN(add_block)(const FN(pass) *pass, R *losses, size_t n, int64_t *sum) {
+    double rest;
+    const size_t width = summed_width(n);
+    for (size_t j = n; j < width; j++) losses[j] = 0;
+    const double total = FN(block_sum)(losses, width, &pass->blocks->sum, &rest);
+    exact_add(sum, total);
+    if (rest != 0 && total - total == 0) exact_add(sum, rest);
+}
+
+static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int64_t start, int64_t stop, int64_t *sum) {
+    FN(pass) pass;
+    if (!FN(begin)(&pass, p, numbers)) return NO_MEMORY;
+    FN(blocks) *const b = pass.blocks;
+    const fastsig_source *in = p->in;
     const bool direct = p->dtype >= TYPE_F32 && !p->stream;
-    const bool plain = !has_weight && !has_pos && !has_mask && k.floor == 0;
-    FN(tile) tiles[IN_MASK];
-    for (int i = 0; i < IN_MASK; i++) FN(tile_open)(&tiles[i], p, &in[i], start, stop);
+    const int64_t size = p->dtype >= TYPE_F32 ? (int64_t)sizeof(R) : 2;
     int violations = 0;
     for (int64_t at = start; at < stop; at += BLOCK) {
         const int64_t count = stop - at < BLOCK ? stop - at : BLOCK;
-        const size_t n = (size_t)count;
         FN(prefetch)(&in[IN_X], at + BLOCK, stop);
         FN(prefetch)(&in[IN_TARGET], at + BLOCK, stop);
-        const R *x = xs, *t = ts, *weight = weights, *pos_weight = poss;
-        if (in[IN_X].type >= 0) x = FN(fetch)(p, &in[IN_X], &tiles[IN_X], at, count, xs);
-        if (in[IN_TARGET].type >= 0) t = FN(fetch)(p, &in[IN_TARGET], &tiles[IN_TARGET], at, count, ts);
-        if (has_weight) weight = FN(fetch)(p, &in[IN_WEIGHT], &tiles[IN_WEIGHT], at, count, weights);
-        else if (!plain || p->formula != FORMULA_LOGITS) LOOP(n) weights[j] = 1;
-        if (has_pos) pos_weight = FN(fetch)(p, &in[IN_POS_WEIGHT], &tiles[IN_POS_WEIGHT], at, count, poss);
-        if (has_mask) { /* a masked element is one of weight 0 at x = t = 0 */
-            FN(gather)(p, &in[IN_MASK], at, count, misses);
-            LOOP(n) {
-                xs[j] = select(misses[j] != 0, x[j], 0);
-                ts[j] = select(misses[j] != 0, t[j], 0);
-                weights[j] = select(misses[j] != 0, weight[j], 0);
-            }
-            x = xs, t = ts, weight = weights;
-        }
-        if (!plain) violations |= FN(violations)(p->check, x, t, weight, pos_weight, n);
+        FN(operands) of = {b->xs, b->ts, b->weights, b->poss};
+        if (in[IN_X].type >= 0) of.x = FN(fetch)(p, &in[IN_X], at, count, b->xs);
+        if (in[IN_TARGET].type >= 0) of.t = FN(fetch)(p, &in[IN_TARGET], at, count, b->ts);
+        if (pass.has_weight) of.weight = FN(fetch)(p, &in[IN_WEIGHT], at, count, b->weights);
+        if (pass.has_pos) of.pos_weight = FN(fetch)(p, &in[IN_POS_WEIGHT], at, count, b->poss);
+        if (pass.has_mask) FN(gather)(p, &in[IN_MASK], at, count, b->misses);
         R *to[OUT_COUNT];
-        for (int i = 0; i < OUT_COUNT; i++) to[i] = !p->out[i] ? NULL : direct ? (R *)p->out[i] + at : outs[i];
-        if (p->sum) to[OUT_LOSS] = outs[OUT_LOSS];
-        if (p->formula == FORMULA_LOGITS && plain) {
-            FN(logits_block)(x, t, NULL, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], unused, n, k);
-        } else if (p->formula == FORMULA_LOGITS) {
-            LOOP(n) {
-                misses[j] = mul(weight[j], FN(smoothed)(sub(1, t[j]), k.keep, k.floor));
-                ts[j] = mul(weight[j], FN(smoothed)(t[j], k.keep, k.floor));
-            }
-            if (has_pos) LOOP(n) ts[j] = mul(ts[j], pos_weight[j]);
-            FN(logits_block)(x, ts, misses, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], unused, n, k);
-        } else if (p->formula == FORMULA_PROBABILITIES) {
-            LOOP(n) to[OUT_LOSS][j] = FN(weighted)(FN(bce)(x[j], t[j]), weight[j]);
-        } else if (p->formula == FORMULA_FOCAL) {
-            if (!k.whole) x = FN(kept)(x, xs, n), t = FN(kept)(t, ts, n);
-            FN(focal_block)(x, t, weight, to[OUT_LOSS], to[OUT_GRAD], blocks->terms, unused, n, k);
-        } else if (p->sum) {
-            LOOP(n) to[OUT_LOSS][j] = weight[j];
-        }
-        if (plain) violations |= FN(violations)(p->check, x, t, weight, pos_weight, n); /* now that the block is in the first cache */
+        for (int i = 0; i < OUT_COUNT; i++) to[i] = !p->out[i] ? NULL : direct ? (R *)p->out[i] + at : b->outs[i];
+        if (p->sum) to[OUT_LOSS] = b->outs[OUT_LOSS];
+        violations |= FN(evaluate)(&pass, of, to, (size_t)count);
         for (int i = 0; i < OUT_COUNT; i++)
-            if (p->out[i] && !direct) FN(put)(p, p->out[i], at, count, to[i]);
-        if (p->sum) {
-            double rest;
-            const size_t width = summed_width(n);
-            for (size_t j = n; j < width; j++) outs[OUT_LOSS][j] = 0;
-            const double total = FN(block_sum)(outs[OUT_LOSS], width, &blocks->sum, &rest);
-            exact_add(sum, total);
-            if (rest != 0 && total - total == 0) exact_add(sum, rest);
-        }
+            if (p->out[i] && !direct) FN(put)(p->dtype, p->stream, (char *)p->out[i] + at * size, count, to[i]);
+        if (p->sum) FN(add_block)(&pass, b->outs[OUT_LOSS], (size_t)count, sum);
     }
-    for (int i = 0; i < IN_MASK; i++) free(tiles[i].buffer);
     return violations;
 }

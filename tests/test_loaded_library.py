@@ -169,7 +169,7 @@ def test_the_library_shows_its_header_and_nothing_else(need_c: None) -> None:
     assert {name for name, version in shown.items() if version == "FASTSIG_0"} == declared
     rest = {name: version for name, version in shown.items() if name not in declared}
     assert set(rest.values()) == {f"FASTSIG_PRIVATE_{fs.__version__}"}, "the extension's own, of exactly this version"
-    extension = ("active", "stream_threshold", "pool_run", "pool_ask", "reduce_all", "set_affinity")
+    extension = ("active", "stream_threshold", "pool_run", "pool_ask", "reduce_all", "columnar", "set_affinity")
     assert set(rest) == {f"fastsig_{name}" for name in extension}
 
 

@@ -242,6 +242,41 @@ def test_operands_in_any_layout_give_the_bits_of_their_copies_in_c_order(shape, 
                             assert call(xs, ts, reduction=reduction, threads=threads, **options) == expected
 
 
+def in_order(a, axes):
+    """A copy of the array that lies in memory with its axes in this order."""
+    return np.ascontiguousarray(a.transpose(axes)).transpose(np.argsort(axes))
+
+
+MATRICES = [((300, 300), (1, 0)), ((130, 77), (1, 0)), ((64, 3000), (1, 0)), ((2, 9), (1, 0))]
+BATCHES = [((4, 40, 50), (2, 1, 0)), ((3, 64, 5, 7), (0, 2, 3, 1))]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(("shape", "axes"), MATRICES + BATCHES)
+def test_every_option_and_output_in_any_layout_gives_the_bits_of_c_order(shape, axes, dtype, backend):
+    """Masks, integers, weights that broadcast, gradients into arrays of either layout."""
+    rng = np.random.default_rng(6)
+    x, t = (rng.normal(size=shape) * 5).astype(dtype), rng.random(shape) < 0.5
+    soft, mask, row = rng.random(shape).astype(dtype), rng.random(shape) < 0.7, rng.random(shape[-1]).astype(dtype)
+    call = fs.bce_with_logits_value_and_grad
+    for targets, options in (
+        (t, {}),
+        (soft, {"weight": row, "reduction": "weighted_mean"}),
+        (t.astype("i8"), {"pos_weight": row, "label_smoothing": 0.1, "reduction": "sum"}),
+        (soft, {"mask": mask}),
+        (soft, {"reduction": "none"}),
+    ):
+        loss, grad = call(x, targets, threads=1, backend=backend, **options)
+        laid = {key: in_order(value, axes) if key == "mask" else value for key, value in options.items()}
+        for logits, ys in ((in_order(x, axes), in_order(targets, axes)), (x, in_order(targets, axes)), (in_order(x, axes), targets)):
+            for threads in (1, 2):
+                own = np.empty(shape, dtype), in_order(np.empty(shape, dtype), axes)
+                for grad_out in (None, *own):
+                    again, found = call(logits, ys, threads=threads, backend=backend, grad_out=grad_out, **laid)
+                    assert raw(again, found) == raw(loss, grad)
+                    assert found.strides == (logits if grad_out is None else grad_out).strides
+
+
 def test_an_accumulator_keeps_what_it_had_when_an_update_is_refused():
     total = fs.BCEAccumulator().update([1.0, 2.0], [0, 1])
     before = total.result("sum")

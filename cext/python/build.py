@@ -73,7 +73,7 @@ def abi_version() -> str:
 
 EXPORTED = ("version", "abi_version", "isa", "isa_available", "set_isa", "stream_bytes", "set_stream_bytes")
 """Beside the operations, what ``fastsig.h`` declares."""
-FOR_THE_EXTENSION = ("active", "stream_threshold", "pool_run", "pool_ask", "reduce_all", "set_affinity")
+FOR_THE_EXTENSION = ("active", "stream_threshold", "pool_run", "pool_ask", "reduce_all", "columnar", "set_affinity")
 """No part of the ABI: one version's extension goes with that version's library, and the loader refuses another."""
 
 

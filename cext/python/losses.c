@@ -67,18 +67,19 @@ static int promoted(Array *a) {
 /* what one call needs; geometry stands right after the plan, where its sources point */
 typedef struct {
     fastsig_plan plan;
-    int64_t geometry[IN_COUNT * 2 * NPY_MAXDIMS];
+    int64_t geometry[(IN_COUNT + 1) * 2 * NPY_MAXDIMS];
     int64_t used;
     Array *in[IN_COUNT], *out, *grad, *hess;
-    int axes[NPY_MAXDIMS]; /* from the outermost in the order of the walk */
-    NPY_ORDER order;       /* C where elements are summed, else that of the logits in memory */
+    int axes[NPY_MAXDIMS]; /* from the outermost in the order of the walk: C where elements are summed, else that of the logits in memory */
+    int laid[NPY_MAXDIMS]; /* likewise in the memory of the outputs */
+    bool c_order;          /* these lie in C order */
     fastsig_numbers numbers;
     int threads;
     bool stopped; /* by an exception of a signal's handler */
 } Call;
 
 /* an operand broadcast to the shape, neighbouring axes joined where one stride walks over both; twin of fastsig.kernels.plan._geometry */
-static bool add_source(Call *c, int which, Array *a, int nd, const npy_intp *dims, int64_t computing) {
+static bool add_source(Call *c, fastsig_source *source, Array *a, int nd, const npy_intp *dims, int64_t computing) {
     int64_t shape[NPY_MAXDIMS], strides[NPY_MAXDIMS], period = 1;
     int n = 0;
     const int missing = nd - PyArray_NDIM(a), type = type_code(a);
@@ -103,7 +104,7 @@ static bool add_source(Call *c, int which, Array *a, int nd, const npy_intp *dim
         period *= leading ? 1 : shape[d];
     }
     const bool whole = type == computing && n == 1 && shape[0] == c->plan.size && strides[0] == PyArray_ITEMSIZE(a);
-    c->plan.in[which] = (fastsig_source){(int64_t)PyArray_DATA(a), type, whole, period, n, sizeof c->plan / 8 + c->used};
+    *source = (fastsig_source){(int64_t)PyArray_DATA(a), type, whole, period, n, sizeof c->plan / 8 + c->used};
     memcpy(c->geometry + c->used, shape, (size_t)n * 8);
     memcpy(c->geometry + c->used + n, strides, (size_t)n * 8);
     c->used += 2 * n;
@@ -117,11 +118,11 @@ static bool same_elements(Array *a, Array *b) {
 
 /* ---- outputs ---- */
 
-/* whether an array's elements lie side by side in the order of the walk */
-static bool in_walking_order(const Call *c, Array *a) {
+/* whether an array's elements lie side by side in the order that outputs have */
+static bool laid_as_outputs(const Call *c, Array *a) {
     npy_intp step = PyArray_ITEMSIZE(a);
     for (int i = PyArray_NDIM(a) - 1; i >= 0; i--) {
-        const int d = c->axes[i];
+        const int d = c->laid[i];
         if (PyArray_DIM(a, d) != 1 && PyArray_STRIDE(a, d) != step) return false;
         step *= PyArray_DIM(a, d);
     }
@@ -134,13 +135,13 @@ static Array *output(Call *c, PyObject *given) {
     if (given == Py_None) {
         PyArray_Descr *descr = PyArray_DESCR(x);
         Py_INCREF((PyObject *)descr);
-        if (c->order == NPY_CORDER) return (Array *)PyArray_SimpleNewFromDescr(PyArray_NDIM(x), PyArray_DIMS(x), descr);
-        out = (Array *)PyArray_NewLikeArray(x, c->order, descr, 0);
-        if (out && !in_walking_order(c, out)) Py_CLEAR(out);
+        if (c->c_order) return (Array *)PyArray_SimpleNewFromDescr(PyArray_NDIM(x), PyArray_DIMS(x), descr);
+        out = (Array *)PyArray_NewLikeArray(x, NPY_KEEPORDER, descr, 0);
+        if (out && !laid_as_outputs(c, out)) Py_CLEAR(out);
         return out;
     }
     if (!PyArray_CheckExact(given) || PyArray_TYPE(out) != PyArray_TYPE(x) || !PyArray_SAMESHAPE(out, x)) return NULL;
-    if (!PyArray_ISBEHAVED(out) || !in_walking_order(c, out)) return NULL;
+    if (!PyArray_ISBEHAVED(out) || !laid_as_outputs(c, out)) return NULL;
     for (int i = 0; i < IN_COUNT; i++)
         if (c->in[i] && !apart(out, c->in[i]) && !same_elements(out, c->in[i])) return NULL;
     for (int i = 0; i < 2; i++) {
@@ -241,16 +242,20 @@ static bool set_numbers(Call *c, PyObject *const *args, bool is_float) {
     return true;
 }
 
-/* The axes from the longest stride of the logits to the shortest, where no sum asks for C order. */
-static void choose_walk(Call *c, bool summed) {
-    Array *x = c->in[IN_X];
-    c->order = summed || PyArray_IS_C_CONTIGUOUS(x) ? NPY_CORDER : NPY_KEEPORDER;
-    const int nd = PyArray_NDIM(x);
-    for (int d = 0; d < nd; d++) {
+/* The axes from the longest stride of the array to the shortest. */
+static void by_strides(Array *a, int *axes) {
+    for (int d = 0; d < PyArray_NDIM(a); d++) {
         int at = d;
-        for (; !summed && at && labs(PyArray_STRIDE(x, c->axes[at - 1])) < labs(PyArray_STRIDE(x, d)); at--) c->axes[at] = c->axes[at - 1];
-        c->axes[at] = d;
+        for (; at && labs(PyArray_STRIDE(a, axes[at - 1])) < labs(PyArray_STRIDE(a, d)); at--) axes[at] = axes[at - 1];
+        axes[at] = d;
     }
+}
+
+/* In the order of the logits' memory, where no sum asks for C order. */
+static void choose_walk(Call *c, bool summed) {
+    c->c_order = summed || PyArray_IS_C_CONTIGUOUS(c->in[IN_X]);
+    if (!summed) by_strides(c->in[IN_X], c->axes);
+    for (int d = 0; summed && d < PyArray_NDIM(c->in[IN_X]); d++) c->axes[d] = d;
 }
 
 static bool add_sources(Call *c) {
@@ -258,10 +263,27 @@ static bool add_sources(Call *c) {
     c->used = 0;
     for (int i = 0; i < IN_COUNT; i++) {
         c->plan.in[i] = (fastsig_source){.type = TYPE_ABSENT, .period = 1};
-        if (c->in[i] && !add_source(c, i, c->in[i], PyArray_NDIM(x), PyArray_DIMS(x), c->plan.dtype == TYPE_F64 ? TYPE_F64 : TYPE_F32))
+        if (c->in[i] && !add_source(c, &c->plan.in[i], c->in[i], PyArray_NDIM(x), PyArray_DIMS(x), c->plan.dtype == TYPE_F64 ? TYPE_F64 : TYPE_F32))
             return false;
     }
     return true;
+}
+
+/* Gradients lie as the logits do, unless an array in C order is given for them; false where a pass cannot write them so. */
+static bool choose_layout(Call *c, bool summed, PyObject *grad_out) {
+    const int nd = PyArray_NDIM(c->in[IN_X]);
+    memcpy(c->laid, c->axes, sizeof c->laid);
+    if (!summed || (PyArray_CheckExact(grad_out) && PyArray_IS_C_CONTIGUOUS((Array *)grad_out))) return true;
+    by_strides(c->in[IN_X], c->laid);
+    c->c_order = memcmp(c->laid, c->axes, (size_t)nd * sizeof c->laid[0]) == 0;
+    return c->c_order || fastsig_columnar(&c->plan).columns;
+}
+
+static bool add_layout(Call *c) {
+    Array *const x = c->in[IN_X], *const any = c->grad ? c->grad : c->hess;
+    c->plan.laid = (fastsig_source){.type = c->plan.dtype, .whole = 1};
+    if (!c->plan.sum || c->c_order || !any) return true;
+    return add_source(c, &c->plan.laid, any, PyArray_NDIM(x), PyArray_DIMS(x), TYPE_ABSENT);
 }
 
 /* ---- passes ---- */
@@ -361,6 +383,8 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
         c->plan.check = BAD_TARGET | (c->plan.formula == FORMULA_PROBABILITIES ? BAD_PROBABILITY : 0) |
                         (c->in[IN_WEIGHT] ? BAD_WEIGHT : 0) | (c->in[IN_POS_WEIGHT] ? BAD_POS_WEIGHT : 0);
     }
+    if (!add_sources(c)) return NULL;
+    if (!choose_layout(c, summed && what & WITH_GRAD, args[GRAD])) return NULL;
     if (summed && args[OUT] != Py_None) {
         if (!takes_sum((Array *)args[OUT])) return NULL;
         c->out = (Array *)Py_NewRef(args[OUT]);
@@ -368,12 +392,12 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
     if (!summed && has_loss && !(c->out = output(c, args[OUT]))) return NULL;
     if (what & WITH_GRAD && !(c->grad = output(c, args[GRAD]))) return NULL;
     if (what & WITH_HESS && !(c->hess = output(c, args[HESS]))) return NULL;
-    if (!add_sources(c)) return NULL;
+    c->plan.sum = summed;
+    if (!add_layout(c)) return NULL;
     if (given && c->plan.check && !check_first(c)) return NULL;
     divisor by;
     if (summed && !find_divisor(c, reduction, &by)) return NULL;
     if (summed && c->grad) set_scale(&c->numbers, &by, is_float);
-    c->plan.sum = summed;
     c->plan.out[OUT_LOSS] = summed || !c->out ? 0 : (int64_t)PyArray_DATA(c->out);
     c->plan.out[OUT_GRAD] = c->grad ? (int64_t)PyArray_DATA(c->grad) : 0;
     c->plan.out[OUT_HESS] = c->hess ? (int64_t)PyArray_DATA(c->hess) : 0;
@@ -402,7 +426,7 @@ static PyObject *quick(PyObject *self, PyObject *const *args, Py_ssize_t count) 
     memset(&c.plan, 0, sizeof c.plan);
     memset(c.in, 0, sizeof c.in);
     c.out = c.grad = c.hess = NULL;
-    c.axes[0] = 0;
+    c.axes[0] = c.laid[0] = 0;
     c.stopped = false;
     c.plan.formula = PyLong_AsLong(args[FORMULA]);
     c.plan.check = PyObject_IsTrue(args[CHECK]);

@@ -19,9 +19,9 @@ LOGITS, PROBABILITIES, FOCAL, WEIGHTS = range(4)
 BAD_TARGET, BAD_PROBABILITY, BAD_WEIGHT, BAD_POS_WEIGHT = 1, 2, 4, 8
 INPUTS = ("x", "targets", "weight", "pos_weight", "mask")
 SUM_DIGITS, SUM_NAN, SUM_INF, SUM_NEG_INF, SUM_WORDS = 68, 68, 69, 70, 72
-HEADER, SOURCE = 9, 6
-"""Words before the sources, and words of one source: data, type, whole, period, ndim, geometry."""
-FORMULA_AT, DTYPE_AT, CHECK_AT, SUM_AT, STREAM_AT, SIZE_AT, OUT_AT = range(7)
+HEADER, SOURCE = 15, 6
+"""Words before the inputs, and words of one source: data, type, whole, period, ndim, geometry."""
+FORMULA_AT, DTYPE_AT, CHECK_AT, SUM_AT, STREAM_AT, SIZE_AT, OUT_AT, LAID_AT = 0, 1, 2, 3, 4, 5, 6, 9
 
 
 class _Geometry(NamedTuple):
@@ -137,6 +137,7 @@ def make(
         size *= length
     words = [formula, dtype, check, int(summed), int(stream), size]
     words += [0 if out is None else out.__array_interface__["data"][0] for out in outputs]
+    words += [0, dtype, 1, size, 0, 0]  # the outputs lie in C order
     geometry: list[int] = []
     at = HEADER + SOURCE * len(INPUTS)
     for array in inputs:

@@ -155,22 +155,19 @@ class Output(NamedTuple):
     ops: Operands
 
     def finish(self) -> Any:
-        """The result for the caller: written only now where a pass could not write into the caller's array itself."""
-        if self.given is None:
-            return arraylikes.like(self.ops.logits, self.array)
-        if not self.in_place:
-            arraylikes.store(self.given, self.array)
-        return self.given
-
-    def finish_elementwise(self) -> Any:
-        """The same; a new result lies in memory as the logits do."""
+        """The result for the caller: written only now where a pass could not write into the caller's array itself. A new one lies in memory
+        as the logits do."""
+        if self.given is not None:
+            if not self.in_place:
+                arraylikes.store(self.given, self.array)
+            return self.given
         logits = self.ops.inputs[0]
         assert logits is not None
         alike = np.empty_like(logits, self.array.dtype, subok=False)
-        if self.given is not None or alike.flags.c_contiguous:
-            return self.finish()
+        if alike.flags.c_contiguous:
+            return arraylikes.like(self.ops.logits, self.array)
         alike[...] = self.array
-        return self._replace(array=alike).finish()
+        return arraylikes.like(self.ops.logits, alike)
 
 
 def output(ops: Operands, argument: str, out: Any, others: tuple[Any, ...] = ()) -> Output:

@@ -308,4 +308,4 @@ def bce_with_logits_grad_hess(
     hess = output(ops, "hess_out", hess_out, (grad_out,))
     checks = checks_of(ops, LOGITS, check, (grad_out, hess_out), backend, threads)
     run(ops, LOGITS, numbers, (None, grad.array, hess.array), checks=checks, summed=False, backend=backend, threads=threads)
-    return grad.finish_elementwise(), hess.finish_elementwise()
+    return grad.finish(), hess.finish()

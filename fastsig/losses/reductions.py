@@ -59,7 +59,7 @@ def value(
         loss = output(ops, "out", out)
         checks = checks_of(ops, formula, check, (out,), backend, threads)
         run(ops, formula, numbers, (loss.array, None, None), checks=checks, summed=False, backend=backend, threads=threads)
-        return loss.finish_elementwise()
+        return loss.finish()
     dtype = ops.dtype if out is None else scalar_output(ops, out)
     checks = ops.checks(formula, check)
     total = run(ops, formula, numbers, NOTHING, checks=checks, summed=True, backend=backend, threads=threads)
@@ -100,5 +100,5 @@ def value_and_grad(
     outputs = (None if loss is None else loss.array, grad.array, None)
     total = run(ops, formula, numbers, outputs, checks=checks, summed=summed, backend=backend, threads=threads)
     if loss is not None:
-        return loss.finish_elementwise(), grad.finish_elementwise()
+        return loss.finish(), grad.finish()
     return _stored(ops, out, dtype, total, reduction, weight), grad.finish()
