@@ -30,12 +30,24 @@ ENGLISH = Language(
         "fastsig sigmoid": "sigmoid (fastsig)",
     },
 )
-LANGUAGES = {"sigmoid.md": ENGLISH}
+KOREAN = Language(
+    between="{} ~ {}",
+    verdicts={"vanishes": "소실", "weak": "약함", "flows": "잘 흐름", "explodes": "**폭발**"},
+    inputs=("시그모이드의 출력, 모두 양수", "같은 값에서 0.5를 뺀 것"),
+    costs={
+        "matrix product": "층의 행렬 곱(torch)",
+        "relu": "ReLU(torch)",
+        "exp": "exp만(NumPy)",
+        "torch sigmoid": "시그모이드(torch)",
+        "fastsig sigmoid": "시그모이드(fastsig)",
+    },
+)
+LANGUAGES = {"sigmoid.md": ENGLISH, "sigmoid.ko.md": KOREAN}
 """By the name of the page in docs/, which is that of its text beside this file."""
 
 
 def template(name: str) -> str:
-    return (Path(__file__).parent / name).read_text()
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def page(name: str) -> str:
@@ -45,7 +57,7 @@ def page(name: str) -> str:
 
 
 def committed(name: str) -> str:
-    return (ROOT / "docs" / name).read_text()
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
 def _with_outputs(text: str) -> str:
