@@ -18,12 +18,14 @@ from tools.lesson import zigzag
 
 DPI = 110
 RED, BLUE, WATER, GREY = "#dc2061", "#2785ed", "#8cc1f7", "#555555"
+MARGINS = {"left": 0.17, "right": 0.98, "top": 0.98, "bottom": 0.15}
+"""Of a figure; a layout that measures its texts would move everything with another release of matplotlib."""
 
 
 def curve() -> Figure:
     """The sigmoid over its derivative, and where the derivative is below 5% of its maximum."""
-    figure = Figure(figsize=(6, 5.2), layout="constrained")
-    above, below = figure.subplots(2, sharex=True)
+    figure = Figure(figsize=(6, 5.2))
+    above, below = figure.subplots(2, sharex=True, gridspec_kw={**MARGINS, "hspace": 0.08})
     x = np.linspace(-8, 8, 801)
     above.plot(x, fs.sigmoid(x), color=RED, linewidth=3)
     below.plot(x, fs.sigmoid_grad(x), color=BLUE, linewidth=3)
@@ -42,8 +44,8 @@ def curve() -> Figure:
 
 def tap() -> Figure:
     """A pipe behind a tap that is open by the sigmoid of -5, 0 and 5: as much comes through."""
-    figure = Figure(figsize=(6, 2.2), layout="constrained")
-    axis = figure.subplots()
+    figure = Figure(figsize=(6, 2.2))
+    axis = figure.add_axes((0, 0, 1, 1))
     for place, x in enumerate((-5.0, 0.0, 5.0)):
         _tap(axis, 3.4 * place, x)
     axis.set(xlim=(-0.2, 9.8), ylim=(-0.9, 2.5), aspect="equal")
@@ -53,8 +55,8 @@ def tap() -> Figure:
 
 def two_weights() -> Figure:
     """The ways of two weights to their target: inputs all positive, and the same with their middle at 0."""
-    figure = Figure(figsize=(6, 8), layout="constrained")
-    axes = figure.subplots(2, sharex=True)
+    figure = Figure(figsize=(6, 8))
+    axes = figure.subplots(2, sharex=True, gridspec_kw={**MARGINS, "bottom": 0.1, "hspace": 0.05})
     for axis, centred in zip(axes, (False, True), strict=True):
         descent = zigzag.descend(zigzag.inputs(zigzag.SEEDS[0], centred=centred))
         colour = BLUE if centred else RED
