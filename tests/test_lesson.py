@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import statistics
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -152,6 +153,15 @@ def test_a_figure_that_nobody_computes_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 @EACH_PAGE
+def test_links_inside_the_page_lead_somewhere(name: str) -> None:
+    headings = re.findall(r"^#+ (.+)$", pages.committed(name), re.MULTILINE)
+    places = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    links = re.findall(r"\]\(#([^)]+)\)", pages.committed(name))
+    assert links
+    assert set(links) <= places
+
+
+@EACH_PAGE
 def test_no_number_with_a_fraction_is_written_by_hand(name: str) -> None:
     prose = pages.CODE.sub("", pages.template(name))
     prose = re.sub(r"\{\{.*?\}\}|`[^`]*`", "", prose)
@@ -169,7 +179,7 @@ def test_the_pages_have_the_same_numbers_code_and_pictures() -> None:
         assert numbers_of(other) == numbers_of(first)
         assert pages.CODE.findall(pages.template(other)) == pages.CODE.findall(pages.template(first))
         assert Counter(re.findall(r"\{\{.*?\}\}", pages.template(other))) == Counter(re.findall(r"\{\{.*?\}\}", pages.template(first)))
-        assert re.findall(r"\(([\w-]+\.png)\)", pages.committed(other)) == list(pictures.PICTURES)
+        assert re.findall(r"!\[.*\]\(([\w-]+\.png)\)", pages.committed(other)) == list(pictures.PICTURES)
         assert re.findall(r"^#+", pages.committed(other), re.MULTILINE) == re.findall(r"^#+", pages.committed(first), re.MULTILINE)
 
 
@@ -197,6 +207,26 @@ def test_settings_that_the_words_name() -> None:
 def test_what_the_words_say_of_a_remedy_is_what_was_measured(label: str, verdict: str) -> None:
     (row,) = re.findall(rf"^\| {label}, depth 50 \|.*\| (\w+) \|$", (ROOT / "docs" / "gradflow.md").read_text(), re.MULTILINE)
     assert row == verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "measurements"),
+    [("deep", lesson.REMEDIES), ("recurrent", lesson.RECURRENT), ("trained", lesson.TRAINING)],
+    ids=["deep", "recurrent", "trained"],
+)
+def test_what_is_quoted_is_what_five_seeds_give(name: str, measurements: tuple[lesson.Measurement, ...]) -> None:
+    """Training makes rounding errors grow: of it, the ratio before and the accuracies are compared."""
+    quoted = pages.figures(pages.ENGLISH)
+    for measurement in measurements:
+        spread = lesson.spread(measurement, gradflow_tables.SEEDS)
+        said = [float(number) for number in re.findall(r"-?\d+\.\d+", quoted[f"{name}: {spread.median.label}"])]
+        least, middle, most = spread.ratios
+        if name == "trained":
+            known = [statistics.median(flow.accuracy for flow in flows) for flows in (spread.flows, [flow.after for flow in spread.flows])]
+            assert said[0] == pytest.approx(middle, abs=0.3)
+            assert said[2:] == pytest.approx(known, abs=0.1)
+        else:
+            assert said == pytest.approx([middle, least, most], abs=0.3)
 
 
 # ---- the pictures ----
