@@ -13,11 +13,13 @@ from matplotlib.patches import Polygon, Rectangle
 
 import fastsig as fs
 from fastsig.gradflow.activations import SIGMOID_TAIL
+from fastsig.measure.styles import STYLES
 from fastsig.system.atomic_files import replacing
 from tools.lesson import zigzag
 
 DPI = 110
-RED, BLUE, WATER, GREY = "#dc2061", "#2785ed", "#8cc1f7", "#555555"
+RED, BLUE = STYLES["fastsig"].colour, STYLES["numpy"].colour
+WATER, GREY = "#8cc1f7", "#555555"
 MARGINS = {"left": 0.17, "right": 0.98, "top": 0.98, "bottom": 0.15}
 """Of a figure; a layout that measures its texts would move everything with another release of matplotlib."""
 
