@@ -1,0 +1,1 @@
+"""What writes docs/sigmoid.md, docs/sigmoid.ko.md and their pictures; not shipped."""
