@@ -31,6 +31,7 @@ def seeded() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # with small layers more of them wait for each other
     torch.manual_seed(0)
+    torch.compiler.reset()  # what was compiled of another model of the same form would be used again, without its warning
     yield
     torch.set_num_threads(threads)
     assert torch.overrides._get_current_function_mode_stack() == []

@@ -78,12 +78,13 @@ def install_sanitized(place: Path) -> None:
 def sanitized_environment(place: Path, logs: str) -> dict[str, str]:
     preloaded = " ".join(library_of_compiler(name) for name in ("libasan.so", "libubsan.so", "libstdc++.so.6"))
     (place / logs).mkdir()
-    log = f"log_path={place / logs}/found"  # use after return is not looked for: GCC 12 aligns its stack for it to 32 bytes, AVX-512 needs 64
+    log = f"log_path={place / logs}/found"
     return {
         **os.environ,
         "LD_PRELOAD": preloaded,
         "PYTHONPATH": str(place / "site"),
         "PYTHONMALLOC": "malloc",  # so that every object is a block of its own
+        # no use after return: the stack that GCC 12 makes for it is aligned to 32 bytes, and AVX-512 needs 64
         "ASAN_OPTIONS": f"detect_leaks=0:detect_stack_use_after_return=0:{log}",
         "UBSAN_OPTIONS": f"print_stacktrace=1:{log}",
     }

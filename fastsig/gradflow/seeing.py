@@ -276,7 +276,10 @@ def frames() -> Iterator[FrameType]:
 
 def is_running(call: FrameType) -> bool:
     """Whether the call has not ended, in this thread; after KeyboardInterrupt torch tells nobody that it has."""
-    return any(frame is call for frame in frames())
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame is not call:
+        frame = frame.f_back
+    return frame is not None
 
 
 def in_a_backward_pass() -> bool:
