@@ -73,6 +73,12 @@ static double block_sum_f64(const double *v, size_t width, halves *to, double *r
 /* ---- matrices by columns: rows whose losses are put in C order at once, and rows of a block of 1,024 elements ---- */
 enum { PANEL_BYTES = 1 << 19, LEAST_PANEL = 64, MOST_PANEL = 256, WINDOW_ROWS = 64, FAR_BYTES = 1 << 20 };
 
+/* some rows of some columns; the last ones of the panel are followed by the first ones of the columns after these */
+typedef struct {
+    int64_t above, rows, count;
+    bool last;
+} part;
+
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static int64_t panel_rows_of(int64_t bytes) {

@@ -72,8 +72,8 @@ static inline __attribute__((always_inline)) void transpose_square_f64(const dou
 /* ---- rows times columns of them ---- */
 #define TRANSPOSE(SFX, R)                                                                                                  \
     static void transpose_##SFX(const R *from, int64_t stride, int64_t rows, int64_t columns, R *to, int64_t apart) {      \
-        int64_t row = 0;                                                                                                   \
-        for (; row + SQUARE <= rows; row += SQUARE) {                                                                      \
+        const int64_t whole = rows / SQUARE * SQUARE;                                                                      \
+        for (int64_t row = 0; row < whole; row += SQUARE) {                                                                \
             int64_t column = 0;                                                                                            \
             for (; column + SQUARE <= columns; column += SQUARE)                                                           \
                 transpose_square_##SFX(from + column * stride + row, stride, to + row * apart + column, apart);            \
@@ -83,8 +83,8 @@ static inline __attribute__((always_inline)) void transpose_square_f64(const dou
             for (; column < columns; column++)                                                                             \
                 for (int64_t i = row; i < row + SQUARE; i++) to[i * apart + column] = from[column * stride + i];           \
         }                                                                                                                  \
-        for (; row < rows; row++)                                                                                          \
-            for (int64_t column = 0; column < columns; column++) to[row * apart + column] = from[column * stride + row];   \
+        for (int64_t column = 0; column < columns; column++)                                                               \
+            for (int64_t row = whole; row < rows; row++) to[row * apart + column] = from[column * stride + row];           \
     }
 TRANSPOSE(f32, float)
 TRANSPOSE(f64, double)
