@@ -276,10 +276,7 @@ def frames() -> Iterator[FrameType]:
 
 def is_running(call: FrameType) -> bool:
     """Whether the call has not ended, in this thread; after KeyboardInterrupt torch tells nobody that it has."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame is not call:
-        frame = frame.f_back
-    return frame is not None
+    return any(frame is call for frame in frames())
 
 
 def in_a_backward_pass() -> bool:

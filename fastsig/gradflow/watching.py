@@ -171,36 +171,22 @@ class Watch:
             return
         if self._compiled or self._is_of_another(model):
             return
-        try:
-            is_a_step = self._begin_the_call(model)
-        except Exception as error:  # noqa: BLE001
-            self._note(error)
-            return
-        if is_a_step:
-            if self._sample is not None:
-                self._finish(self.step % self._every == 0)
-            step = self._count()
-            if step % self._every == 0:
-                self._quietly(self._begin, step)
+        if self._quietly(self._is_a_step, model):
+            self._finish(self.step % self._every == 0)
+            self._quietly(self._begin)
 
     def _after(self, model: nn.Module, _: Any, __: Any) -> None:
         if torch.compiler.is_compiling() or self._compiled or self._is_of_another(model):
             return
-        try:
-            self._end_the_call()
-        except Exception as error:  # noqa: BLE001
-            self._note(error)
+        self._quietly(self._end_the_call)
 
     def _quietly(self, call: Callable[..., Any], *args: Any) -> Any:
         """What goes wrong in observing a model is said in the report, and never reaches the model."""
         try:
             return call(*args)
         except Exception as error:  # noqa: BLE001
-            self._note(error)
+            self._trouble = f"{type(error).__name__}: {error}"
             return None
-
-    def _note(self, error: Exception) -> None:
-        self._trouble = f"{type(error).__name__}: {error}"
 
     def _is_of_another(self, model: nn.Module) -> bool:
         """A replica that has the hooks of the model, or its trace, in which nothing may be computed that it does not."""
@@ -221,28 +207,23 @@ class Watch:
             del calls[-1]
         return calls
 
-    def _begin_the_call(self, model: nn.Module) -> bool:
-        """Whether the call that begins is a step: not a call inside of another, nor what a backward pass computes again."""
-        calls = self._calls.begun
-        outermost = not (calls and self._those_that_run())
-        calls.append(Call(_frame_of_the_call(), None))
+    def _is_a_step(self, model: nn.Module) -> bool:
+        """Whether the call that begins is one: not a call inside of another, nor what a backward pass computes again."""
+        outermost = not self._those_that_run()
+        self._calls.begun.append(Call(_frame_of_the_call(), None))
         return outermost and model.training and torch.is_grad_enabled() and not in_a_backward_pass()
 
-    def _count(self) -> int:
-        """The number of the step that begins."""
+    def _end_the_call(self) -> None:
+        calls = self._those_that_run()
+        if calls:
+            self._end(calls[-1])
+            del calls[-1]
+
+    def _begin(self) -> None:
         with self._lock:
             step, self.step = self.step, self.step + 1
-        return step
-
-    def _end_the_call(self) -> None:
-        calls = self._calls.begun
-        if calls and (calls[-1].frame is _frame_of_the_call() or self._those_that_run()):
-            self._end(calls.pop())
-
-    def _begin(self, step: int) -> None:
-        with self._lock:
             elsewhere = self._sample is not None and self._sample.running and self._sample.thread != threading.get_ident()
-            if elsewhere:
+            if step % self._every or elsewhere:
                 return
             self._sample = sample = Sample(step)
         frame = self._calls.begun[-1].frame
@@ -294,18 +275,11 @@ _COMPILED = (
 
 
 def _frame_of_the_call() -> FrameType:
-    """Of torch's call of the model, whose hook runs; one step behind it or two, which are looked at first: each frame that is looked at
-    costs the call that it is of."""
-    for depth in (_BEHIND_THE_HOOK + 1, _BEHIND_THE_HOOK):
-        frame = sys._getframe(depth)
-        if frame.f_code is _CALLING:
-            return frame
-    caller = sys._getframe(_BEHIND_THE_HOOK)
+    """Of torch's call of the model, whose hook runs."""
+    caller = sys._getframe(3)  # of the hook, behind Hook and what it calls
     return next((frame for frame in frames() if frame.f_code is _CALLING), caller)
 
 
-_BEHIND_THE_HOOK = 4
-"""Calls from ``_frame_of_the_call`` to what calls the hook: those that begin or end a call, ``_before`` or ``_after``, and ``Hook``."""
 _CALLING = nn.Module._call_impl.__code__
 
 
