@@ -1,92 +1,53 @@
 /* A pass over matrices whose columns lie side by side in memory, by columns; the losses of some rows are then put in C order, in which
  * their blocks are summed. Written once for float and double, as reduce_real.h. */
 
-/* Where in memory some rows of some columns are: `from` is the first element, `index` that of its column among the axes after the rows. */
+/* The columns that come next of an operand, at some row, and the bytes from there to the next row. */
 typedef struct {
-    char *from;
-    int64_t to_next_row, last, index[64];
-    const int64_t *shape, *strides;
-} FN(window);
+    window at;
+    ptrdiff_t to_next_row;
+} FN(view);
 
-static FN(window) FN(window_at)(const int64_t *shape, int64_t ndim, int64_t data, int64_t columns, int64_t start) {
-    FN(window) w = {.from = (char *)data, .last = ndim - 1, .shape = shape, .strides = shape + ndim};
-    int64_t at = start, next = columns, carry = 0;
-    for (int64_t d = w.last; d >= 0; d--) {
-        w.index[d] = at % w.shape[d];
-        at /= w.shape[d];
-        w.from += w.index[d] * w.strides[d];
-        const int64_t here = w.index[d] + next % w.shape[d] + carry;
-        carry = here >= w.shape[d];
-        w.to_next_row += (here - carry * w.shape[d] - w.index[d]) * w.strides[d];
-        next /= w.shape[d];
-    }
-    return w;
+static void FN(view_at)(FN(view) *v, const int64_t *shape, int64_t ndim, int64_t data, int64_t columns, int64_t start) {
+    window_at(&v->at, shape, ndim, data, start);
+    v->to_next_row = bytes_to(&v->at, columns);
 }
 
-/* To the column so many on, which are at most those of `run`. */
-static inline void FN(advance)(FN(window) *w, int64_t count) {
-    w->from += count * w->strides[w->last];
-    w->index[w->last] += count;
-    for (int64_t d = w->last; d > 0 && w->index[d] == w->shape[d]; d--) {
-        w->from += w->strides[d - 1] - w->index[d] * w->strides[d];
-        w->index[d] = 0;
-        w->index[d - 1]++;
-    }
-}
-
-/* Of so many columns those that one stride walks over. */
-static inline int64_t FN(run)(const FN(window) *w, int64_t count) { return least(count, w->shape[w->last] - w->index[w->last]); }
-
-static void FN(advance_by)(FN(window) *w, int64_t count) {
-    for (int64_t run; count; count -= run) FN(advance)(w, run = FN(run)(w, count));
-}
-
-/* a line at a time: a call of memcpy takes longer than its few lines */
-static inline void FN(copy)(char *to, const char *from, int64_t count) {
-    if (count == WINDOW_ROWS) {
-        for (size_t i = 0; i < WINDOW_ROWS * sizeof(R); i += LINE) memcpy(to + i, from + i, LINE);
-        return;
-    }
-    int64_t bytes = count * (int64_t)sizeof(R);
-    for (; bytes >= LINE; bytes -= LINE, to += LINE, from += LINE) memcpy(to, from, LINE);
-    for (; bytes; bytes -= (int64_t)sizeof(R), to += sizeof(R), from += sizeof(R)) memcpy(to, from, sizeof(R));
-}
-
-/* Column after column, `rows` elements of each. */
-static void FN(gather_columns)(FN(window) w, int64_t type, int64_t rows, int64_t count, R *to) {
-    const bool same = type == (sizeof(R) == 4 ? TYPE_F32 : TYPE_F64);
-    for (int64_t run; count; count -= run, FN(advance)(&w, run)) {
+/* Column after column, `rows` elements of each, from so many rows below on. */
+static void FN(gather_columns)(const FN(view) *v, int64_t type, int64_t above, int64_t rows, int64_t count, R *to) {
+    const bool same = type == COMPUTING;
+    const ptrdiff_t next = v->to_next_row, size = sizeof(R);
+    window w = v->at;
+    for (int64_t run; count; count -= run, advance(&w, run)) {
         const ptrdiff_t stride = w.strides[w.last];
-        const char *from = w.from;
-        run = FN(run)(&w, count);
-        if (same && w.to_next_row == (int64_t)sizeof(R)) {
+        const char *from = w.from + above * next;
+        run = run_of(&w, count);
+        if (same && next == size) {
             for (int64_t i = 0; i < run; i++, to += rows, from += stride) FN(copy)((char *)to, from, rows);
-        } else if (same && stride == (int64_t)sizeof(R)) {
-            FN(transpose)((const R *)from, w.to_next_row / (int64_t)sizeof(R), run, rows, to, rows);
+        } else if (same && stride == size) {
+            FN(transpose)((const R *)from, next / size, run, rows, to, rows);
             to += run * rows;
         } else {
-            for (int64_t i = 0; i < run; i++, to += rows, from += stride) FN(convert)(type, from, w.to_next_row, to, (size_t)rows);
+            for (int64_t i = 0; i < run; i++, to += rows, from += stride) FN(convert)(type, from, next, to, (size_t)rows);
         }
     }
 }
 
-static void FN(put_columns)(FN(window) w, int64_t dtype, int64_t rows, int64_t count, const R *v) {
+static void FN(put_columns)(const FN(view) *v, int64_t dtype, int64_t above, int64_t rows, int64_t count, const R *results) {
     const bool narrow = dtype < TYPE_F32;
-    const int64_t size = narrow ? 2 : (int64_t)sizeof(R);
-    for (int64_t run; count; count -= run, FN(advance)(&w, run)) {
+    const ptrdiff_t next = v->to_next_row, size = narrow ? 2 : sizeof(R);
+    window w = v->at;
+    for (int64_t run; count; count -= run, advance(&w, run)) {
         const ptrdiff_t stride = w.strides[w.last];
-        char *to = w.from;
-        run = FN(run)(&w, count);
-        if (!narrow && w.to_next_row == size) {
-            for (int64_t i = 0; i < run; i++, v += rows, to += stride) FN(copy)(to, (const char *)v, rows);
+        char *to = (char *)w.from + above * next;
+        run = run_of(&w, count);
+        if (next == size) {
+            for (int64_t i = 0; i < run; i++, results += rows, to += stride) FN(put)(dtype, false, to, rows, results);
         } else if (!narrow && stride == size) {
-            FN(transpose)(v, rows, rows, run, (R *)to, w.to_next_row / size);
-            v += run * rows;
-        } else if (w.to_next_row == size) {
-            for (int64_t i = 0; i < run; i++, v += rows, to += stride) FN(put)(dtype, false, to, rows, v);
+            FN(transpose)(results, rows, rows, run, (R *)to, next / size);
+            results += run * rows;
         } else {
             for (int64_t i = 0; i < run; i++, to += stride)
-                for (int64_t j = 0; j < rows; j++, v++) FN(put)(dtype, false, to + j * w.to_next_row, 1, v);
+                for (int64_t j = 0; j < rows; j++, results++) FN(put)(dtype, false, to + j * next, 1, results);
         }
     }
 }
@@ -94,26 +55,21 @@ static void FN(put_columns)(FN(window) w, int64_t dtype, int64_t rows, int64_t c
 /* ---- a pass: panels of rows, in each the columns a few at a time, of which some rows at a time ---- */
 typedef struct {
     FN(pass) pass;
-    FN(window) in[IN_COUNT], out[OUT_COUNT]; /* at the panel's first row, in the columns that come next */
+    FN(view) in[IN_COUNT], out[OUT_COUNT]; /* at the panel's first row, in the columns that come next */
     bool far;                                /* what comes next is fetched from memory */
 } FN(walk);
 
-static FN(window) FN(below)(FN(window) w, int64_t rows) {
-    w.from += rows * w.to_next_row;
-    return w;
-}
-
-static int FN(any_part)(FN(walk) *walk, part of) {
+static int FN(any_part)(const FN(walk) *walk, part of) {
     const fastsig_plan *const p = walk->pass.p;
     FN(blocks) *const b = walk->pass.blocks;
     R *const buffers[IN_COUNT] = {b->xs, b->ts, b->weights, b->poss, b->misses};
     R *to[OUT_COUNT];
     for (int i = 0; i < IN_COUNT; i++)
-        if (p->in[i].type >= 0) FN(gather_columns)(FN(below)(walk->in[i], of.above), p->in[i].type, of.rows, of.count, buffers[i]);
+        if (p->in[i].type >= 0) FN(gather_columns)(&walk->in[i], p->in[i].type, of.above, of.rows, of.count, buffers[i]);
     for (int i = 0; i < OUT_COUNT; i++) to[i] = p->out[i] || (p->sum && i == OUT_LOSS) ? b->outs[i] : NULL;
     const int violations = FN(evaluate)(&walk->pass, (FN(operands)){b->xs, b->ts, b->weights, b->poss}, to, (size_t)(of.rows * of.count));
     for (int i = 0; i < OUT_COUNT; i++)
-        if (p->out[i]) FN(put_columns)(FN(below)(walk->out[i], of.above), p->dtype, of.rows, of.count, to[i]);
+        if (p->out[i]) FN(put_columns)(&walk->out[i], p->dtype, of.above, of.rows, of.count, to[i]);
     return violations;
 }
 
@@ -125,30 +81,34 @@ typedef struct {
 } FN(columns);
 
 /* Where a part's columns lie in memory, if they can be computed on there; else the buffer in which they have to be. */
-static FN(columns) FN(columns_of)(FN(window) w, int64_t type, part of, R *buffer) {
-    const ptrdiff_t stride = w.strides[w.last], row = (int64_t)sizeof(R);
-    if (type != (sizeof(R) == 4 ? TYPE_F32 : TYPE_F64) || w.to_next_row != row || FN(run)(&w, of.count) < of.count)
-        return (FN(columns)){(char *)buffer, WINDOW_ROWS * row, 0, false};
-    return (FN(columns)){w.from + of.above * row, stride, of.last ? of.count * stride - of.above * row : of.rows * row, true};
+static FN(columns) FN(columns_of)(const FN(view) *v, int64_t type, part of, R *buffer) {
+    const ptrdiff_t stride = v->at.strides[v->at.last], size = sizeof(R);
+    if (type != COMPUTING || v->to_next_row != size || run_of(&v->at, of.count) < of.count) return (FN(columns)){(char *)buffer, WINDOW_ROWS * size, 0, false};
+    return (FN(columns)){(char *)v->at.from + of.above * size, stride, of.last ? of.count * stride - of.above * size : of.rows * size, true};
+}
+
+static FN(columns) FN(columns_to_read)(const FN(walk) *walk, int which, part of, R *buffer) {
+    const int64_t type = walk->pass.p->in[which].type;
+    const FN(columns) found = FN(columns_of)(&walk->in[which], type, of, buffer);
+    if (!found.in_place) FN(gather_columns)(&walk->in[which], type, of.above, of.rows, of.count, buffer);
+    return found;
 }
 
 /* Cross-entropy without options, of WINDOW_ROWS rows: the loops' ends are known when they are compiled, and what lies in memory as it is
  * needed is not copied. */
-static int FN(plain_part)(FN(walk) *walk, part of) {
+static int FN(plain_part)(const FN(walk) *walk, part of) {
     const fastsig_plan *const p = walk->pass.p;
     FN(blocks) *const b = walk->pass.blocks;
     const FN(numbers) k = walk->pass.k;
-    const bool far = walk->far, check = p->check & BAD_TARGET;
-    FN(columns) x = FN(columns_of)(walk->in[IN_X], p->in[IN_X].type, of, b->xs), t = FN(columns_of)(walk->in[IN_TARGET], p->in[IN_TARGET].type, of, b->ts);
+    const bool check = p->check & BAD_TARGET;
+    FN(columns) x = FN(columns_to_read)(walk, IN_X, of, b->xs), t = FN(columns_to_read)(walk, IN_TARGET, of, b->ts);
     FN(columns) g = {NULL, 0, 0, true};
     R *l = b->outs[OUT_LOSS];
     int violations = 0;
-    if (!x.in_place) FN(gather_columns)(FN(below)(walk->in[IN_X], of.above), p->in[IN_X].type, of.rows, of.count, b->xs);
-    if (!t.in_place) FN(gather_columns)(FN(below)(walk->in[IN_TARGET], of.above), p->in[IN_TARGET].type, of.rows, of.count, b->ts);
-    if (p->out[OUT_GRAD]) g = FN(columns_of)(walk->out[OUT_GRAD], p->dtype, of, b->outs[OUT_GRAD]);
+    if (p->out[OUT_GRAD]) g = FN(columns_of)(&walk->out[OUT_GRAD], p->dtype, of, b->outs[OUT_GRAD]);
 #define COLUMNS(gradient, mean)                                                                                                   \
     for (int64_t i = 0; i < of.count; i++, x.at += x.apart, t.at += t.apart, g.at += g.apart, l += WINDOW_ROWS) {                 \
-        for (size_t j = 0; far && j < WINDOW_ROWS * sizeof(R); j += LINE) {                                                       \
+        for (size_t j = 0; walk->far && j < WINDOW_ROWS * sizeof(R); j += LINE) {                                                       \
             __builtin_prefetch(x.at + x.ahead + j, 0, 2);                                                                         \
             __builtin_prefetch(t.at + t.ahead + j, 0, 2);                                                                         \
             if (gradient) __builtin_prefetch(g.at + g.ahead + j, 1, 2);                                                           \
@@ -158,14 +118,14 @@ static int FN(plain_part)(FN(walk) *walk, part of) {
     }
     if (!g.at) { COLUMNS(false, false) } else if (k.scale != 1) { COLUMNS(true, true) } else { COLUMNS(true, false) }
 #undef COLUMNS
-    if (!g.in_place) FN(put_columns)(FN(below)(walk->out[OUT_GRAD], of.above), p->dtype, of.rows, of.count, b->outs[OUT_GRAD]);
+    if (!g.in_place) FN(put_columns)(&walk->out[OUT_GRAD], p->dtype, of.above, of.rows, of.count, b->outs[OUT_GRAD]);
     return violations;
 }
 
 static int FN(reduce_columns)(const fastsig_plan *p, const fastsig_numbers *numbers, fastsig_matrices by, int64_t start, int64_t stop, int64_t *sum) {
     FN(walk) walk;
     if (!FN(begin)(&walk.pass, p, numbers)) return NO_MEMORY;
-    const int64_t columns = by.columns, most_rows = panel_rows_of(columns * (int64_t)sizeof(R));
+    const int64_t columns = by.columns, most_rows = least(panel_rows_of(columns * (int64_t)sizeof(R)), by.rows);
     const int64_t pitch = columns % BLOCK ? columns : columns + LINE / (int64_t)sizeof(R); /* rows of whole blocks need not meet */
     const int64_t c_order[] = {p->size, p->dtype >= TYPE_F32 ? (int64_t)sizeof(R) : 2};
     const int64_t *const laid = p->laid.whole ? c_order : (const int64_t *)p + p->laid.geometry, laid_ndim = p->laid.whole ? 1 : p->laid.ndim;
@@ -180,9 +140,9 @@ static int FN(reduce_columns)(const fastsig_plan *p, const fastsig_numbers *numb
         panel_rows = least(least(most_rows, stop / columns - row), by.rows - row % by.rows);
         for (int i = 0; i < IN_COUNT; i++)
             if (p->in[i].type >= 0)
-                walk.in[i] = FN(window_at)((const int64_t *)p + p->in[i].geometry, p->in[i].ndim, p->in[i].data, columns, row * columns);
+                FN(view_at)(&walk.in[i], (const int64_t *)p + p->in[i].geometry, p->in[i].ndim, p->in[i].data, columns, row * columns);
         for (int i = 0; i < OUT_COUNT; i++)
-            if (p->out[i]) walk.out[i] = FN(window_at)(laid, laid_ndim, p->out[i], columns, row * columns);
+            if (p->out[i]) FN(view_at)(&walk.out[i], laid, laid_ndim, p->out[i], columns, row * columns);
         for (int64_t column = 0, count; column < columns; column += count) {
             count = least(BLOCK / most_window, columns - column);
             for (int64_t above = 0, rows; above < panel_rows; above += rows) {
@@ -192,9 +152,9 @@ static int FN(reduce_columns)(const fastsig_plan *p, const fastsig_numbers *numb
                 if (p->sum) FN(transpose)(walk.pass.blocks->outs[OUT_LOSS], rows, rows, count, losses + left + above * pitch + column, pitch);
             }
             for (int i = 0; i < IN_COUNT; i++)
-                if (p->in[i].type >= 0) FN(advance_by)(&walk.in[i], count);
+                if (p->in[i].type >= 0) advance_by(&walk.in[i].at, count);
             for (int i = 0; i < OUT_COUNT; i++)
-                if (p->out[i]) FN(advance_by)(&walk.out[i], count);
+                if (p->out[i]) advance_by(&walk.out[i].at, count);
         }
         if (!p->sum) continue;
         if (pitch > columns) {

@@ -110,8 +110,8 @@ int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, in
 
 /* Each seat has a sum of its own: exact sums add up to the same bits in any order. */
 enum { REDUCERS = 64, PIECES_EACH = 8, LEAST_BLOCKS = 8, MOST_BLOCKS = 512, BLOCK = 1024 };
-/* Fewer rows are gathered one by one as fast; more columns would need more memory for the losses of 16 rows than a second cache has. */
-enum { LEAST_ROWS = 2, MOST_COLUMNS = 1 << 15 };
+/* The losses of 64 rows of more columns would need more than 16 MB. */
+enum { MOST_COLUMNS = 1 << 15 };
 
 fastsig_matrices fastsig_columnar(const fastsig_plan *plan) {
     static const int64_t sizes[] = {[TYPE_F16] = 2, [TYPE_BF16] = 2, [TYPE_F32] = 4, [TYPE_F64] = 8, [TYPE_U8] = 1, [TYPE_I8] = 1,
@@ -120,7 +120,7 @@ fastsig_matrices fastsig_columnar(const fastsig_plan *plan) {
         const int64_t *const shape = (const int64_t *)plan + in->geometry, *const strides = shape + in->ndim;
         if (in->type == TYPE_ABSENT || in->whole) continue;
         for (int64_t d = 0, columns = 1; d < in->ndim - 1; d++, columns = 1) {
-            if (strides[d] != sizes[in->type] || shape[d] < LEAST_ROWS) continue;
+            if (strides[d] != sizes[in->type]) continue;
             for (int64_t i = d + 1; i < in->ndim; i++) columns *= shape[i];
             if (columns <= MOST_COLUMNS) return (fastsig_matrices){shape[d], columns};
         }
@@ -131,12 +131,13 @@ fastsig_matrices fastsig_columnar(const fastsig_plan *plan) {
 /* Elements after which a piece may begin: whole blocks of whole rows. */
 static size_t unit_of(const fastsig_plan *plan) {
     const size_t columns = (size_t)fastsig_columnar(plan).columns;
-    size_t a = BLOCK, b = columns ? columns : 1;
-    while (b) {
-        const size_t rest = a % b;
-        a = b, b = rest;
+    if (!columns) return BLOCK;
+    size_t common = BLOCK;
+    for (size_t rest = columns % BLOCK; rest;) {
+        const size_t next = common % rest;
+        common = rest, rest = next;
     }
-    return columns ? columns / a * BLOCK : BLOCK;
+    return columns / common * BLOCK;
 }
 
 typedef struct {

@@ -10,7 +10,8 @@ enum { AFFINITY_NEVER, AFFINITY_ALWAYS, AFFINITY_UNLESS_FILTERED };
 /* elements start to stop; seat: which of the job's threads this is, from 0 */
 typedef void (*fastsig_work)(void *context, int seat, size_t start, size_t stop);
 
-/* Calls work for all of [0, size) in pieces of `grain` elements, on at most so many threads, of which the caller is one.
+/* Calls work for all of [0, size) in pieces of `grain` elements, on at most so many threads, of which the caller is one. Alone it takes
+ * pieces of whole `least`. So a piece begins where some `least` and some `grain` end.
  *
  * It never waits for a thread that has not come: what nobody else has begun the caller does. Threads that sleep are woken where a
  * first piece of `least` elements shows that the rest takes long, or where calls come in a loop. Where another job has the pool, the

@@ -11,6 +11,7 @@
 #include "reduce.h"
 #include "scratch.h"
 #include "transpose.h"
+#include "window.h"
 
 #define FORMULA static inline __attribute__((always_inline))
 #define CAT_(a, b) a##_##b
@@ -79,8 +80,6 @@ typedef struct {
     bool last;
 } part;
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static int64_t panel_rows_of(int64_t bytes) {
     const int64_t rows = PANEL_BYTES / bytes / LEAST_PANEL * LEAST_PANEL;
     return rows < LEAST_PANEL ? LEAST_PANEL : least(rows, MOST_PANEL);
@@ -88,15 +87,18 @@ static int64_t panel_rows_of(int64_t bytes) {
 
 #define SFX f32
 #define R float
+#define COMPUTING TYPE_F32
 #define U uint32_t
 #include "reduce_real.h"
 #include "columns_real.h"
 #undef SFX
 #undef R
+#undef COMPUTING
 #undef U
 
 #define SFX f64
 #define R double
+#define COMPUTING TYPE_F64
 #define U uint64_t
 #include "reduce_real.h"
 #include "columns_real.h"

@@ -19,29 +19,16 @@ static void FN(convert)(int64_t type, const char *from, ptrdiff_t stride, R *to,
 
 /* elements start to start + count in C order; an operand that repeats is read once and copied on */
 static void FN(gather)(const fastsig_plan *p, const fastsig_source *in, int64_t start, int64_t count, R *to) {
-    const int64_t *shape = (const int64_t *)p + in->geometry, *strides = shape + in->ndim;
-    const int64_t last = in->ndim - 1;
-    int64_t index[64], at = start, offset = 0, take = count < in->period ? count : in->period;
-    for (int64_t d = last; d >= 0; d--) {
-        index[d] = at % shape[d];
-        at /= shape[d];
-        offset += index[d] * strides[d];
+    const int64_t take = least(count, in->period);
+    window w;
+    window_at(&w, (const int64_t *)p + in->geometry, in->ndim, in->data, start);
+    for (int64_t done = 0, run; done < take; done += run, advance(&w, run)) {
+        run = run_of(&w, take - done);
+        FN(convert)(in->type, w.from, w.strides[w.last], to + done, (size_t)run);
     }
-    for (int64_t done = 0, run; done < take; done += run) {
-        run = shape[last] - index[last];
-        run = run < take - done ? run : take - done;
-        FN(convert)(in->type, (const char *)in->data + offset, strides[last], to + done, (size_t)run);
-        index[last] += run;
-        offset += run * strides[last];
-        for (int64_t d = last; d > 0 && index[d] == shape[d]; d--) {
-            offset += strides[d - 1] - index[d] * strides[d];
-            index[d] = 0;
-            index[d - 1]++;
-        }
-    }
-    for (int64_t more; take < count; take += more) {
-        more = take < count - take ? take : count - take;
-        memcpy(to + take, to, (size_t)more * sizeof(R));
+    for (int64_t done = take, more; done < count; done += more) {
+        more = least(done, count - done);
+        memcpy(to + done, to, (size_t)more * sizeof(R));
     }
 }
 
@@ -125,6 +112,18 @@ static void FN(focal_block)(const R *x, const R *t, const R *weight, R *l, R *g,
 }
 
 /* ---- results to where they belong ---- */
+
+/* a line at a time: a call of memcpy takes longer than its few lines */
+static inline void FN(copy)(char *to, const char *from, int64_t count) {
+    if (count == WINDOW_ROWS) {
+        for (size_t i = 0; i < WINDOW_ROWS * sizeof(R); i += LINE) memcpy(to + i, from + i, LINE);
+        return;
+    }
+    int64_t bytes = count * (int64_t)sizeof(R);
+    for (; bytes >= LINE; bytes -= LINE, to += LINE, from += LINE) memcpy(to, from, LINE);
+    for (; bytes; bytes -= (int64_t)sizeof(R), to += sizeof(R), from += sizeof(R)) memcpy(to, from, sizeof(R));
+}
+
 static void FN(put)(int64_t dtype, bool stream, void *out, int64_t count, const R *v) {
     uint16_t *const halves = out;
     R *to = out;
@@ -133,7 +132,7 @@ static void FN(put)(int64_t dtype, bool stream, void *out, int64_t count, const 
     } else if (dtype == TYPE_BF16) {
         LOOP((size_t)count) halves[j] = bf16_of_float((float)v[j]);
     } else if (!stream) {
-        memcpy(to, v, (size_t)count * sizeof(R));
+        FN(copy)((char *)to, (const char *)v, count);
     } else {
         for (; count && (uintptr_t)to % LINE; count--) *to++ = *v++;
         for (const int64_t step = LINE / sizeof(R); count >= step; count -= step, to += step, v += step) {
@@ -242,7 +241,7 @@ static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int
     const int64_t size = p->dtype >= TYPE_F32 ? (int64_t)sizeof(R) : 2;
     int violations = 0;
     for (int64_t at = start; at < stop; at += BLOCK) {
-        const int64_t count = stop - at < BLOCK ? stop - at : BLOCK;
+        const int64_t count = least(BLOCK, stop - at);
         FN(prefetch)(&in[IN_X], at + BLOCK, stop);
         FN(prefetch)(&in[IN_TARGET], at + BLOCK, stop);
         FN(operands) of = {b->xs, b->ts, b->weights, b->poss};

@@ -31,6 +31,7 @@ unsigned long fastsig_stream_threshold;
 void fastsig_pool_run(void) {}
 void fastsig_pool_ask(void) {}
 int fastsig_reduce_all(void) { return 0; }
+void fastsig_columnar(void) {}
 void fastsig_set_affinity(int when) { (void)when; }
 """
 """A library that has what the extension asks for, and computes nothing."""

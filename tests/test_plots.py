@@ -223,21 +223,14 @@ def test_the_gpu_drawing_uses_the_same_table(figures: list[Any], tmp_path: Path)
     assert "higher is better" in axis.get_title()
 
 
-OF_GRADFLOW = {"fastsig/gradflow/drawing.py", "fastsig/gradflow/flow.py", "fastsig/cli/gradflow.py"}
-OF_THE_LESSON = {"tools/lesson/pictures.py"}
+BY_THE_TABLE = {"fastsig/gradflow/drawing.py", "fastsig/gradflow/flow.py", "fastsig/cli/gradflow.py", "tools/lesson/pictures.py"}
 """These draw with the same table of styles."""
 
 
 def test_no_other_file_chooses_colours() -> None:
     files = [path for folder in ("fastsig", "benchmarks", "tools", "examples") for path in (ROOT / folder).rglob("*.py")]
     plotting = {str(path.relative_to(ROOT)) for path in files if "matplotlib" in path.read_text()}
-    assert plotting <= {
-        "fastsig/measure/speed/__init__.py",
-        "fastsig/measure/speed/drawing.py",
-        "benchmarks/gpu.py",
-        *OF_GRADFLOW,
-        *OF_THE_LESSON,
-    }
+    assert plotting <= {"fastsig/measure/speed/__init__.py", "fastsig/measure/speed/drawing.py", "benchmarks/gpu.py", *BY_THE_TABLE}
 
 
 def test_the_command_of_the_documents_draws_the_picture_of_the_readme(

@@ -72,7 +72,6 @@ typedef struct {
     Array *in[IN_COUNT], *out, *grad, *hess;
     int axes[NPY_MAXDIMS]; /* from the outermost in the order of the walk: C where elements are summed, else that of the logits in memory */
     int laid[NPY_MAXDIMS]; /* likewise in the memory of the outputs */
-    bool c_order;          /* these lie in C order */
     fastsig_numbers numbers;
     int threads;
     bool stopped; /* by an exception of a signal's handler */
@@ -118,6 +117,17 @@ static bool same_elements(Array *a, Array *b) {
 
 /* ---- outputs ---- */
 
+/* whether this is C order for outputs, in which an axis of one element may stand anywhere */
+static bool in_c_order(const Call *c) {
+    Array *x = c->in[IN_X];
+    for (int i = 0, before = -1; i < PyArray_NDIM(x); i++) {
+        if (PyArray_DIM(x, c->laid[i]) == 1) continue;
+        if (c->laid[i] < before) return false;
+        before = c->laid[i];
+    }
+    return true;
+}
+
 /* whether an array's elements lie side by side in the order that outputs have */
 static bool laid_as_outputs(const Call *c, Array *a) {
     npy_intp step = PyArray_ITEMSIZE(a);
@@ -135,7 +145,7 @@ static Array *output(Call *c, PyObject *given) {
     if (given == Py_None) {
         PyArray_Descr *descr = PyArray_DESCR(x);
         Py_INCREF((PyObject *)descr);
-        if (c->c_order) return (Array *)PyArray_SimpleNewFromDescr(PyArray_NDIM(x), PyArray_DIMS(x), descr);
+        if (in_c_order(c)) return (Array *)PyArray_SimpleNewFromDescr(PyArray_NDIM(x), PyArray_DIMS(x), descr);
         out = (Array *)PyArray_NewLikeArray(x, NPY_KEEPORDER, descr, 0);
         if (out && !laid_as_outputs(c, out)) Py_CLEAR(out);
         return out;
@@ -251,12 +261,12 @@ static void by_strides(Array *a, int *axes) {
     }
 }
 
-/* In the order of the logits' memory, where no sum asks for C order. */
-static void choose_walk(Call *c, bool summed) {
-    c->c_order = summed || PyArray_IS_C_CONTIGUOUS(c->in[IN_X]);
-    if (!summed) by_strides(c->in[IN_X], c->axes);
-    for (int d = 0; summed && d < PyArray_NDIM(c->in[IN_X]); d++) c->axes[d] = d;
+static void in_given_order(Array *a, int *axes) {
+    for (int d = 0; d < PyArray_NDIM(a); d++) axes[d] = d;
 }
+
+/* In the order of the logits' memory, where no sum asks for C order. */
+static void choose_walk(Call *c, bool summed) { (summed ? in_given_order : by_strides)(c->in[IN_X], c->axes); }
 
 static bool add_sources(Call *c) {
     Array *x = c->in[IN_X];
@@ -269,21 +279,20 @@ static bool add_sources(Call *c) {
     return true;
 }
 
-/* Gradients lie as the logits do, unless an array in C order is given for them; false where a pass cannot write them so. */
-static bool choose_layout(Call *c, bool summed, PyObject *grad_out) {
-    const int nd = PyArray_NDIM(c->in[IN_X]);
-    memcpy(c->laid, c->axes, sizeof c->laid);
-    if (!summed || (PyArray_CheckExact(grad_out) && PyArray_IS_C_CONTIGUOUS((Array *)grad_out))) return true;
-    by_strides(c->in[IN_X], c->laid);
-    c->c_order = memcmp(c->laid, c->axes, (size_t)nd * sizeof c->laid[0]) == 0;
-    return c->c_order || fastsig_columnar(&c->plan).columns;
+/* Outputs lie as the logits do, unless an array in C order is given for a gradient of what is summed; false where the pass, which then
+ * goes in C order, cannot write a gradient so. */
+static bool choose_layout(Call *c, bool summed, bool with_grad, PyObject *grad_out) {
+    const bool in_c = summed && PyArray_CheckExact(grad_out) && PyArray_IS_C_CONTIGUOUS((Array *)grad_out);
+    (in_c ? in_given_order : by_strides)(c->in[IN_X], c->laid);
+    return !summed || !with_grad || in_c_order(c) || fastsig_columnar(&c->plan).columns;
 }
 
-static bool add_layout(Call *c) {
-    Array *const x = c->in[IN_X], *const any = c->grad ? c->grad : c->hess;
+/* The pass is told of it where outputs are not contiguous in the order of the walk. */
+static bool add_layout(Call *c, bool summed) {
+    Array *x = c->in[IN_X];
     c->plan.laid = (fastsig_source){.type = c->plan.dtype, .whole = 1};
-    if (!c->plan.sum || c->c_order || !any) return true;
-    return add_source(c, &c->plan.laid, any, PyArray_NDIM(x), PyArray_DIMS(x), TYPE_ABSENT);
+    if (!summed || !c->grad || in_c_order(c)) return true;
+    return add_source(c, &c->plan.laid, c->grad, PyArray_NDIM(x), PyArray_DIMS(x), TYPE_ABSENT);
 }
 
 /* ---- passes ---- */
@@ -384,7 +393,7 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
                         (c->in[IN_WEIGHT] ? BAD_WEIGHT : 0) | (c->in[IN_POS_WEIGHT] ? BAD_POS_WEIGHT : 0);
     }
     if (!add_sources(c)) return NULL;
-    if (!choose_layout(c, summed && what & WITH_GRAD, args[GRAD])) return NULL;
+    if (!choose_layout(c, summed, what & WITH_GRAD, args[GRAD])) return NULL;
     if (summed && args[OUT] != Py_None) {
         if (!takes_sum((Array *)args[OUT])) return NULL;
         c->out = (Array *)Py_NewRef(args[OUT]);
@@ -392,12 +401,12 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
     if (!summed && has_loss && !(c->out = output(c, args[OUT]))) return NULL;
     if (what & WITH_GRAD && !(c->grad = output(c, args[GRAD]))) return NULL;
     if (what & WITH_HESS && !(c->hess = output(c, args[HESS]))) return NULL;
-    c->plan.sum = summed;
-    if (!add_layout(c)) return NULL;
+    if (!add_layout(c, summed)) return NULL;
     if (given && c->plan.check && !check_first(c)) return NULL;
     divisor by;
     if (summed && !find_divisor(c, reduction, &by)) return NULL;
     if (summed && c->grad) set_scale(&c->numbers, &by, is_float);
+    c->plan.sum = summed;
     c->plan.out[OUT_LOSS] = summed || !c->out ? 0 : (int64_t)PyArray_DATA(c->out);
     c->plan.out[OUT_GRAD] = c->grad ? (int64_t)PyArray_DATA(c->grad) : 0;
     c->plan.out[OUT_HESS] = c->hess ? (int64_t)PyArray_DATA(c->hess) : 0;

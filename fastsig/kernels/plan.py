@@ -19,9 +19,13 @@ LOGITS, PROBABILITIES, FOCAL, WEIGHTS = range(4)
 BAD_TARGET, BAD_PROBABILITY, BAD_WEIGHT, BAD_POS_WEIGHT = 1, 2, 4, 8
 INPUTS = ("x", "targets", "weight", "pos_weight", "mask")
 SUM_DIGITS, SUM_NAN, SUM_INF, SUM_NEG_INF, SUM_WORDS = 68, 68, 69, 70, 72
-HEADER, SOURCE = 15, 6
-"""Words before the inputs, and words of one source: data, type, whole, period, ndim, geometry."""
-FORMULA_AT, DTYPE_AT, CHECK_AT, SUM_AT, STREAM_AT, SIZE_AT, OUT_AT, LAID_AT = 0, 1, 2, 3, 4, 5, 6, 9
+SOURCE = 6
+"""Words of one source: data, type, whole, period, ndim, geometry."""
+FORMULA_AT, DTYPE_AT, CHECK_AT, SUM_AT, STREAM_AT, SIZE_AT, OUT_AT = range(7)
+LAID_AT = OUT_AT + 3
+"""Behind the three outputs: the source that says how they lie."""
+HEADER = LAID_AT + SOURCE
+"""Words before the inputs."""
 
 
 class _Geometry(NamedTuple):

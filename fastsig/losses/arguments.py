@@ -163,11 +163,12 @@ class Output(NamedTuple):
             return self.given
         logits = self.ops.inputs[0]
         assert logits is not None
-        alike = np.empty_like(logits, self.array.dtype, subok=False)
-        if alike.flags.c_contiguous:
-            return arraylikes.like(self.ops.logits, self.array)
-        alike[...] = self.array
-        return arraylikes.like(self.ops.logits, alike)
+        result = np.empty_like(logits, self.array.dtype, subok=False)
+        if result.flags.c_contiguous:
+            result = self.array
+        else:
+            result[...] = self.array
+        return arraylikes.like(self.ops.logits, result)
 
 
 def output(ops: Operands, argument: str, out: Any, others: tuple[Any, ...] = ()) -> Output:
