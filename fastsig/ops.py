@@ -374,9 +374,9 @@ _LSTM = (_HALF,) * 5
 _GRU = (_HALF, _HALF, _QUARTER, _HALF, _HALF, _QUARTER, _FACTOR)
 
 FUSED: tuple[Fused, ...] = (
-    Fused("glu", (("x", 2),), (("out", 1),), (_FACTOR, _GATE), _glu, _glu, 2.5, 2.5),
+    Fused("glu", (("x", 2),), (("out", 1),), (_FACTOR, _HALF), _glu, _glu, 2.5, 2.5),
     Fused("glu_backward", (("grad", 1), ("x", 2)), (("dx", 2),), (_FACTOR, _FACTOR, _GATE), _glu_backward, _glu_backward, 3.0, 3.0),
-    Fused("swiglu", (("a", 1), ("b", 1)), (("out", 1),), (_GATE, _FACTOR), _swiglu, _swiglu, 2.5, 2.5),
+    Fused("swiglu", (("a", 1), ("b", 1)), (("out", 1),), (_HALF, _FACTOR), _swiglu, _swiglu, 3.0, 3.0),
     Fused(
         "swiglu_backward", (("grad", 1), ("a", 1), ("b", 1)), (("da", 1), ("db", 1)), (_FACTOR, _GATE, _FACTOR),
         _swiglu_backward, _swiglu_backward_scale, 4.0, 4.0,

@@ -45,8 +45,15 @@ FORMULA R FN(tanh_of)(R x, R p) {
     return FN(with_sign_of)(select(b < K(half_tanh_max), near, fma(-2, p, 1)), x);
 }
 
+FORMULA R FN(gated)(R y, R x) {
+    FN(parts) e = FN(exp_parts)(absolute(x), K(magic_one));
+    R a = absolute(y);
+    R t = div(a, add(e.s, fma(e.q, e.s, 1)));
+    return FN(with_sign_of)(select(x >= 0, sub(a, t), t), y);
+}
+
 FORMULA R FN(glu_near)(R a, R b) {
-    return mul(a, FN(opened)(b, FN(lesser)(b)));
+    return FN(gated)(a, b);
 }
 
 FORMULA FN(two) FN(glu_backward_near)(R grad, R a, R b) {
@@ -55,7 +62,7 @@ FORMULA FN(two) FN(glu_backward_near)(R grad, R a, R b) {
 }
 
 FORMULA R FN(swiglu_near)(R a, R b) {
-    return mul(mul(a, b), FN(opened)(a, FN(lesser)(a)));
+    return FN(gated)(mul(a, b), a);
 }
 
 FORMULA FN(two) FN(swiglu_backward_near)(R grad, R a, R b) {

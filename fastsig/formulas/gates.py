@@ -13,7 +13,7 @@ e^|x| = 2^n (1 + q), so 1/(1 + e^|x|) = w 2^-n with w = 1/(2^-n + 1 + q), and z 
 
 from __future__ import annotations
 
-from .core import magnitude, tail
+from .core import exp_parts, magnitude, tail
 from .logistic import with_sign_of
 from .prims import Real, absolute, add, bits, constants, div, fma, horner, iand, isub, mul, neg, select, shl, sub, to_real, unbits
 
@@ -63,8 +63,17 @@ def tanh_of(x: Real, p: Real) -> Real:
     return with_sign_of(select(b < k.half_tanh_max, near, fma(-2, p, 1)), x)
 
 
+def gated(y: Real, x: Real) -> Real:
+    """y sigmoid(x): the magnitude is t = |y|/(1 + e^|x|) for x < 0, and |y| - t for x >= 0."""
+    k = constants(x)
+    q, s = exp_parts(absolute(x), k.magic_one)
+    a = absolute(y)
+    t = div(a, add(s, fma(q, s, 1)))
+    return with_sign_of(select(x >= 0, sub(a, t), t), y)
+
+
 def glu_near(a: Real, b: Real) -> Real:
-    return mul(a, opened(b, lesser(b)))
+    return gated(a, b)
 
 
 def glu_backward_near(grad: Real, a: Real, b: Real) -> tuple[Real, Real]:
@@ -73,7 +82,7 @@ def glu_backward_near(grad: Real, a: Real, b: Real) -> tuple[Real, Real]:
 
 
 def swiglu_near(a: Real, b: Real) -> Real:
-    return mul(mul(a, b), opened(a, lesser(a)))
+    return gated(mul(a, b), a)
 
 
 def swiglu_backward_near(grad: Real, a: Real, b: Real) -> tuple[Real, Real]:

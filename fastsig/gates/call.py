@@ -49,6 +49,8 @@ def call(
     _refuse_shared(name, row, results)
     inputs = [part for argument, count in row.arguments for part in _parts(arrays.get(argument), shape, dtype, count, axis)]
     targets = [part for result, (_, count) in zip(results, row.results, strict=True) for part in _parts(result, shape, dtype, count, axis)]
+    if any(o is not None for o in outs):
+        inputs = [_apart(given, targets) for given in inputs]
     if targets[0].size:
         how = choice.of_loss(name, dtype, targets[0].size, backend=chosen, threads=threads)
         _pass(name, inputs, targets, how.backend, how.threads)
@@ -167,6 +169,11 @@ def _overlap(a: Array, b: Array) -> bool:
         return True
 
 
+def _apart(given: Array, targets: Sequence[Array]) -> Array:
+    """The input, or a copy where an output would replace what is still to be read of it."""
+    return np.array(given) if any(not _same(given, target) and _overlap(given, target) for target in targets) else given
+
+
 def _same(a: Array, b: Array) -> bool:
     return a.strides == b.strides and a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
 
@@ -175,10 +182,7 @@ def _same(a: Array, b: Array) -> bool:
 
 
 def _pass(name: str, inputs: Sequence[Array], targets: Sequence[Array], backend: str, threads: int) -> None:
-    """Into the targets; by copies where an output would replace what is still to be read, or where the operands are no rows."""
-    inputs = [
-        np.array(given) if any(not _same(given, target) and _overlap(given, target) for target in targets) else given for given in inputs
-    ]
+    """Into the targets; by copies where the operands are no rows."""
     operands = [*inputs, *targets]
     words = rows.words(name, _code(targets[0]), operands) if all(target.flags.aligned for target in targets) else None
     if words is None:

@@ -149,7 +149,7 @@ def swiglu(a: Any, b: Any, *, out: Any = None, backend: str | None = None, threa
 
     Notes
     -----
-    Accuracy: at most 2.5 ULP in float32 and float64; float16 and bfloat16 are computed in float32 and rounded once. The result is 0
+    Accuracy: at most 3.0 ULP in float32 and float64; float16 and bfloat16 are computed in float32 and rounded once. The result is 0
     only where the exact value is.
 
     Edges: silu(-inf) is -0, so the result is a zero for finite b, and NaN for infinite b; NaN gives NaN. Never warns.

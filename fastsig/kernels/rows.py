@@ -12,7 +12,6 @@ from fastsig.ops import FUSED_BY_NAME
 
 OP, DTYPE, INNER, COUNT, OPERANDS = range(5)
 """Where in the words of a pass these stand; at the last begin the operands, an address and a step from row to row each."""
-MOST = 16
 LEAST_INNER = 16
 """Rows shorter than that are copied to one long row: what is done for each row would take longer."""
 
@@ -31,9 +30,7 @@ def words(name: str, code: int, operands: Sequence[Array]) -> Array | None:
 
 
 def _words(name: str, code: int, inner: int, count: int, operands: Sequence[Array], steps: Sequence[int]) -> Array:
-    made = np.zeros(OPERANDS + 2 * MOST, np.int64)
-    made[:OPERANDS] = _INDEX[name], code, inner, count
-    for k, (operand, step) in enumerate(zip(operands, steps, strict=True)):
-        made[OPERANDS + 2 * k] = operand.__array_interface__["data"][0]
-        made[OPERANDS + 2 * k + 1] = step
-    return made
+    made = [_INDEX[name], code, inner, count]
+    for operand, step in zip(operands, steps, strict=True):
+        made += operand.__array_interface__["data"][0], step
+    return np.array(made, np.int64)
