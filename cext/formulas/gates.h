@@ -244,10 +244,12 @@ FORMULA FN(five) FN(lstm_cell_backward_far)(R grad_h, R grad_c, R i, R f, R g, R
     R yo = select(o >= 0, FN(upper)(po.w, po.z), po.w);
     R grad = add(grad_c, FN(joined)(mul(yh.y, mul(yo, tc.s)), sub(sub(yh.n, select(o >= 0, 0, po.n)), tc.n)));
     FN(factor) y = FN(split)(grad);
-    R di = FN(joined)(mul(y.y, mul(tg.t, FN(slope)(pi.w, pi.z))), sub(y.n, pi.n));
+    FN(factor) yg = FN(split)(tg.t);
+    FN(factor) yt = FN(split)(tc.t);
+    R di = FN(joined)(mul(mul(y.y, yg.y), FN(slope)(pi.w, pi.z)), sub(add(y.n, yg.n), pi.n));
     R df = FN(joined)(mul(mul(y.y, yc.y), FN(slope)(pf.w, pf.z)), sub(add(y.n, yc.n), pf.n));
     R dg = FN(joined)(mul(y.y, mul(select(i >= 0, FN(upper)(pi.w, pi.z), pi.w), tg.s)), sub(sub(y.n, select(i >= 0, 0, pi.n)), tg.n));
-    R d_o = FN(joined)(mul(yh.y, mul(tc.t, FN(slope)(po.w, po.z))), sub(yh.n, po.n));
+    R d_o = FN(joined)(mul(mul(yh.y, yt.y), FN(slope)(po.w, po.z)), sub(add(yh.n, yt.n), po.n));
     R dc = FN(joined)(mul(y.y, yf), sub(y.n, mf));
     return (FN(five)){{di, df, dg, d_o, dc}};
 }

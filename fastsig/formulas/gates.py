@@ -288,10 +288,12 @@ def lstm_cell_backward_far(grad_h: Real, grad_c: Real, i: Real, f: Real, g: Real
     yo = select(o >= 0, upper(wo, zo), wo)
     grad = add(grad_c, joined(mul(yh, mul(yo, sc)), sub(sub(nh, select(o >= 0, 0, no)), nt)))
     y, n = split(grad)
-    di = joined(mul(y, mul(tg, slope(wi, zi))), sub(n, ni))
+    yg, mg = split(tg)
+    yt, mt = split(tc)
+    di = joined(mul(mul(y, yg), slope(wi, zi)), sub(add(n, mg), ni))
     df = joined(mul(mul(y, yc), slope(wf, zf)), sub(add(n, nc), nf))
     dg = joined(mul(y, mul(select(i >= 0, upper(wi, zi), wi), sg)), sub(sub(n, select(i >= 0, 0, ni)), ng))
-    d_o = joined(mul(yh, mul(tc, slope(wo, zo))), sub(nh, no))
+    d_o = joined(mul(mul(yh, yt), slope(wo, zo)), sub(add(nh, mt), no))
     dc = joined(mul(y, yf), sub(n, mf))
     return di, df, dg, d_o, dc
 

@@ -161,7 +161,7 @@ def gru_cell(gi: Any, gh: Any, h: Any, *, out: Any = None, backend: str | None =
 
     Notes
     -----
-    Accuracy: at most 5.0 ULP of the largest term of a sum, the sums before activation among them: what an error of so many ULP of that
+    Accuracy: at most 6.0 ULP of the largest term of a sum, the sums before activation among them: what an error of so many ULP of that
     term changes in the result. float16 and bfloat16 are computed in float32 and rounded once.
 
     Edges: 0 times an infinite number is NaN; infinite sums have their limits; NaN gives NaN. Never warns.
@@ -219,7 +219,7 @@ def gru_cell_backward(
 
     Notes
     -----
-    Accuracy: at most 6.0 ULP, of the largest term where terms are added, the sums before activation among them. float16 and bfloat16 are
+    Accuracy: at most 8.0 ULP, of the largest term where terms are added, the sums before activation among them. float16 and bfloat16 are
     computed in float32 and rounded once.
 
     Source: fastsig/formulas/gates.py, docs/numerics.md.
