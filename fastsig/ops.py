@@ -385,7 +385,8 @@ _GRU = (_HALF, _HALF, _QUARTER, _HALF, _HALF, _QUARTER, _FACTOR)
 FUSED: tuple[Fused, ...] = (
     Fused("glu", (("x", 2),), (("out", 1),), (_FACTOR, _HALF), _glu, _of_the_value(_glu), 2.5, 2.5),
     Fused(
-        "glu_backward", (("grad", 1), ("x", 2)), (("dx", 2),), (_FACTOR, _FACTOR, _GATE), _glu_backward, _of_the_value(_glu_backward), 3.0, 3.0
+        "glu_backward", (("grad", 1), ("x", 2)), (("dx", 2),), (_FACTOR, _FACTOR, _GATE),
+        _glu_backward, _of_the_value(_glu_backward), 3.0, 3.0,
     ),
     Fused("swiglu", (("a", 1), ("b", 1)), (("out", 1),), (_HALF, _FACTOR), _swiglu, _of_the_value(_swiglu), 3.0, 3.0),
     Fused(
