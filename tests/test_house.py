@@ -23,7 +23,7 @@ PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
 C_FILES = sorted(p for p in (ROOT / "cext").rglob("*") if p.suffix in (".c", ".h", ".py") or p.name == "CMakeLists.txt")
 EACH_OP = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 EACH_UNARY = pytest.mark.parametrize("op", [op for op in OPS if op.nin == 1], ids=lambda op: op.name)
-ROOMS = ("core", "logistic", "bce", "losses")
+ROOMS = ("core", "logistic", "bce", "losses", "gates")
 
 
 def name_of(path: Path) -> str:
@@ -266,8 +266,8 @@ def test_backends_do_not_know_each_other(path: Path) -> None:
 
 
 ROOM_OF_LIBRARY = {
-    "numba": r"kernels/numba/.*|kernels/cuda/(compiler|elements|elementwise_kernels|loss_kernels|sums|totals)\.py|interop/numba\.py",
-    "llvmlite": r"kernels/numba/.*|kernels/cuda/(elements|elementwise_kernels|loss_kernels|sums|totals|tracing)\.py",
+    "numba": r"kernels/numba/.*|kernels/cuda/(compiler|elements|\w+_kernels|sums|totals)\.py|interop/numba\.py",
+    "llvmlite": r"kernels/numba/.*|kernels/cuda/(elements|\w+_kernels|sums|totals|tracing)\.py",
     "torch": r"interop/torch\.py|gradflow/.*",
     "cupy": r"interop/cupy\.py",
     "dask": r"interop/dask\.py",
