@@ -268,7 +268,7 @@ def test_backends_do_not_know_each_other(path: Path) -> None:
 ROOM_OF_LIBRARY = {
     "numba": r"kernels/numba/.*|kernels/cuda/(compiler|elements|elementwise_kernels|loss_kernels|sums|totals)\.py|interop/numba\.py",
     "llvmlite": r"kernels/numba/.*|kernels/cuda/(elements|elementwise_kernels|loss_kernels|sums|totals|tracing)\.py",
-    "torch": r"interop/torch\.py|gradflow/.*",
+    "torch": r"interop/torch/.*|gradflow/.*",
     "cupy": r"interop/cupy\.py",
     "dask": r"interop/dask\.py",
     "threadpoolctl": r"interop/threadpoolctl\.py",

@@ -1,0 +1,31 @@
+"""fastsig in torch: functions and modules with torch's names and meaning, and fastsig's kernels.
+
+Every function has gradients of any order, tangents, and rules for ``torch.func``, ``torch.compile`` and ``torch.export``; docs/torch.md.
+
+Examples
+--------
+>>> import torch
+>>> import fastsig.interop.torch as ft
+>>> x = torch.tensor([-100.0, 0.0, 2.0], requires_grad=True)
+>>> ft.sigmoid(x).sum().backward()
+>>> x.grad
+tensor([3.7835e-44, 2.5000e-01, 1.0499e-01])
+"""
+
+from __future__ import annotations
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise ImportError("fastsig.interop.torch needs torch 2.4 or newer: pip install 'fastsig-kernels[torch]'") from error
+
+from fastsig.interop.torch.elementwise import logit, logsigmoid, sigmoid, silu, softplus, tanh
+
+__all__ = [
+    "logit",
+    "logsigmoid",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "tanh",
+]
