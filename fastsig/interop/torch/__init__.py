@@ -20,11 +20,15 @@ except ImportError as error:
     raise ImportError("fastsig.interop.torch needs torch 2.4 or newer: pip install 'fastsig-kernels[torch]'") from error
 
 from fastsig.interop.torch.elementwise import logit, logsigmoid, sigmoid, silu, softplus, tanh
+from fastsig.interop.torch.losses import binary_cross_entropy, binary_cross_entropy_with_logits, sigmoid_focal_loss
 
 __all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "logit",
     "logsigmoid",
     "sigmoid",
+    "sigmoid_focal_loss",
     "silu",
     "softplus",
     "tanh",

@@ -60,6 +60,14 @@ def as_array(x: Tensor) -> np.ndarray[Any, Any]:
     return np.asarray(x.numpy())
 
 
+def as_tensor(result: Any, like: Tensor) -> Tensor:
+    """What a function gave for arrays, or for tensors of a GPU."""
+    if isinstance(result, Tensor):
+        return result
+    array = np.asarray(result)
+    return torch.from_numpy(array.view(np.uint16)).view(like.dtype) if like.dtype == torch.bfloat16 else torch.from_numpy(array)
+
+
 def _bfloat16() -> Any:
     try:
         import ml_dtypes
