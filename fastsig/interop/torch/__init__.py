@@ -21,12 +21,32 @@ except ImportError as error:
 
 from fastsig.interop.torch.elementwise import logit, logsigmoid, sigmoid, silu, softplus, tanh
 from fastsig.interop.torch.losses import binary_cross_entropy, binary_cross_entropy_with_logits, sigmoid_focal_loss
+from fastsig.interop.torch.modules import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    LogSigmoid,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+    replace,
+    restore,
+)
 
 __all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "LogSigmoid",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "logit",
     "logsigmoid",
+    "replace",
+    "restore",
     "sigmoid",
     "sigmoid_focal_loss",
     "silu",

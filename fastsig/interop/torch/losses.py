@@ -101,7 +101,8 @@ def _probabilities_slope(p: Tensor, t: Tensor, w: Tensor | None, pos: None, numb
 
 def _probabilities_partials(p: Tensor, t: Tensor, w: Tensor | None, pos: None, numbers: list[float]) -> tuple[Any, ...]:
     hit, miss = p.log().clamp(min=-_MOST), torch.log1p(-p).clamp(min=-_MOST)
-    return None, (miss - hit) if w is None else w * (miss - hit), -t * hit - (1 - t) * miss, None
+    by_t = -UNARY["logit"](p)  # not clamped in torch either
+    return None, by_t if w is None else w * by_t, -t * hit - (1 - t) * miss, None
 
 
 def _probabilities_second(p: Tensor, t: Tensor, w: Tensor | None, pos: None, numbers: list[float]) -> tuple[Any, ...]:
