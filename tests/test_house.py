@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import fastsig as fs
+from fastsig.arrays import devices
 from fastsig.elementwise import functions
 from fastsig.ops import OPS, Op
 
@@ -253,6 +254,20 @@ def test_no_circle(node_of: Callable[[str], str]) -> None:
 def test_the_package_is_no_way_up(path: Path) -> None:
     """Below the public names nobody imports the package for what is in it."""
     assert "fastsig" not in imports_of(path), f"{name_of(path)} imports the whole package from below"
+
+
+@pytest.mark.parametrize("path", [p for p in PYTHON_FILES if FLOOR.get(here(p), 0) < PUBLIC], ids=name_of)
+def test_one_table_is_the_only_way_up(path: Path) -> None:
+    """Who computes with another library's objects is loaded by name, from ``INTEROP`` in arrays/devices.py and from nowhere else."""
+    text = path.read_text()
+    assert path == PACKAGE / "arrays" / "devices.py" or "fastsig.interop" not in text, f"{name_of(path)} names a room above it"
+
+
+def test_the_table_that_leads_up_names_modules_that_exist() -> None:
+    assert devices.INTEROP
+    for library, module in devices.INTEROP.items():
+        assert module == f"fastsig.interop.{library}"
+        assert module in {module_of(path) for path in PYTHON_FILES}
 
 
 BACKENDS = ("c", "numba", "cuda")

@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise ImportError("fastsig.interop.torch needs torch 2.4 or newer: pip install 'fastsig-kernels[torch]'") from error
 
-from fastsig.interop.torch.elementwise import logit, logsigmoid, sigmoid, silu, softplus, tanh
+from fastsig.interop.torch.elementwise import logit, logsigmoid, of_tensor, sigmoid, silu, softplus, tanh
 from fastsig.interop.torch.losses import binary_cross_entropy, binary_cross_entropy_with_logits, sigmoid_focal_loss
 from fastsig.interop.torch.modules import (
     BCELoss,
@@ -32,6 +32,9 @@ from fastsig.interop.torch.modules import (
     replace,
     restore,
 )
+
+elementwise_of_tensor = of_tensor
+"""Where the functions of fastsig itself send a tensor."""
 
 __all__ = [
     "BCELoss",

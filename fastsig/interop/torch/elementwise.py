@@ -12,6 +12,7 @@ from torch import Tensor, from_numpy, is_grad_enabled
 from torch.compiler import is_compiling
 
 import fastsig as fs
+from fastsig.arrays.devices import describe
 from fastsig.interop.torch import tensors
 from fastsig.interop.torch.registration import SingleLevelFunction, below_autograd, differentiable, register
 from fastsig.interop.torch.tensors import FLOATS, alike, floating, is_plain, plain_array, records, undisturbed
@@ -97,6 +98,42 @@ UNARY: dict[str, Unary] = {
     }.items()
 }
 """Every function of one tensor with its derivative, in terms of functions that have one."""
+
+
+def of_tensor(name: str, x: Tensor, out: Any, backend: str | None, threads: int | None, others: dict[str, Any]) -> Tensor:
+    """``fastsig.NAME(x)`` of a tensor in host memory: a tensor, which has a gradient where x asks for one.
+
+    Raises
+    ------
+    TypeError
+        An option that only arrays have, or an out that is no tensor.
+    RuntimeError
+        out, backend or threads together with a gradient.
+    """
+    if others:
+        raise TypeError(f"{name}: {', '.join(others)} is for arrays; of a tensor take x.to(dtype), torch.where or x.numpy()")
+    if backend == "cuda":
+        raise RuntimeError(f"{name}: backend='cuda' computes on an NVIDIA GPU, and x is on {x.device}; give x.cuda()")
+    out = out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    if out is not None and not isinstance(out, Tensor):
+        raise TypeError(f"{name}: out is {describe(out)}; x is a tensor, so give a tensor to write into")
+    function = UNARY[name]
+    if out is None and backend is None and threads is None:
+        return function(x)
+    if records(x, out):
+        raise RuntimeError(
+            f"{name}: out, backend and threads take no part in a gradient; give x.detach(), or call it under torch.no_grad()"
+        )
+    x = floating(name, x)
+    result = function(x) if x.device.type == "meta" else function.compute(x, backend=backend, threads=threads)
+    if out is None:
+        return result
+    if out.shape != x.shape:
+        raise ValueError(f"{name}: out has shape {tuple(out.shape)}; the result has shape {tuple(x.shape)}")
+    if not out.is_floating_point():
+        raise TypeError(f"{name}: out has dtype {out.dtype}; give a tensor of floats")
+    return out.copy_(result)  # which counts as a change of it
+
 
 _SOFTPLUS_IS_X = 20.0
 """Beyond this softplus(x) is x and its derivative 1, in all types but float64, where a test looks at all numbers that are greater."""

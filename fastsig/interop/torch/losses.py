@@ -63,8 +63,8 @@ _WITH_LOGITS = Loss(
 _MOST = 100.0
 """Of a negative logarithm, as torch clamps it; below the next number, and at 1, that is less than the logarithm."""
 _LEAST_UNCLAMPED = math.exp(-_MOST)
-_LEAST_PRODUCT = 1e-12
-"""Of p (1 - p), by which torch divides a gradient."""
+_LEAST_PRODUCT = torch.tensor(1e-12, dtype=torch.float32).item()
+"""Of p (1 - p), by which torch divides a gradient: a float32 in torch also where it computes in float64."""
 
 
 def _in_range(**both: Tensor) -> tuple[Tensor, Tensor]:
