@@ -8,6 +8,7 @@
 
 #include "exact_sum.h"
 #include "fastsig_version.h"
+#include "fused.h"
 #include "library.h"
 #include "pool.h"
 #include "reduce.h"
@@ -33,13 +34,14 @@ static int has_v4(void) {
 static const struct {
     const fastsig_table *table;
     const fastsig_reducer *reducer;
+    const fastsig_fuser *fuser;
     int (*available)(void);
 } choices[] = {
 #ifdef FASTSIG_X86
-    {&fastsig_table_v4, &fastsig_reduce_v4, has_v4},
-    {&fastsig_table_v3, &fastsig_reduce_v3, has_v3},
+    {&fastsig_table_v4, &fastsig_reduce_v4, &fastsig_fused_v4, has_v4},
+    {&fastsig_table_v3, &fastsig_reduce_v3, &fastsig_fused_v3, has_v3},
 #endif
-    {&fastsig_table_baseline, &fastsig_reduce_baseline, always},
+    {&fastsig_table_baseline, &fastsig_reduce_baseline, &fastsig_fused_baseline, always},
 };
 enum { CHOICES = sizeof choices / sizeof choices[0] };
 
@@ -101,11 +103,15 @@ void fastsig_set_stream_bytes(size_t bytes) { fastsig_stream_threshold = bytes; 
 #define BINARY(op, inputs) EACH(BINARY_AS, op)
 FASTSIG_OPS(UNARY, BINARY)
 
-int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum) {
+static int chosen(void) {
     const fastsig_table *const active = fastsig_active;
     int i = 0;
     while (choices[i].table != active) i++;
-    return (*choices[i].reducer)((const fastsig_plan *)plan, (const fastsig_numbers *)numbers, start, stop, sum);
+    return i;
+}
+
+int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, int64_t stop, int64_t *sum) {
+    return (*choices[chosen()].reducer)((const fastsig_plan *)plan, (const fastsig_numbers *)numbers, start, stop, sum);
 }
 
 /* Each seat has a sum of its own: exact sums add up to the same bits in any order. */
@@ -175,4 +181,20 @@ int fastsig_reduce_all(const int64_t *plan, const double *numbers, int threads, 
     }
     free(shares);
     return bad;
+}
+
+/* ---- the gates ---- */
+enum { LEAST_PIECE = 1 << 13, MOST_PIECE = 1 << 18 };
+
+static void fuse_piece(void *context, int seat, size_t start, size_t stop) {
+    (void)seat;
+    (*choices[chosen()].fuser)(context, (int64_t)start, (int64_t)stop);
+}
+
+int fastsig_fused_all(const int64_t *rows, int threads) {
+    const fastsig_rows *const r = (const fastsig_rows *)rows;
+    const size_t size = (size_t)(r->inner * r->count);
+    size_t piece = size / ((size_t)threads * PIECES_EACH) / LEAST_PIECE * LEAST_PIECE;
+    piece = piece < LEAST_PIECE ? LEAST_PIECE : piece > MOST_PIECE ? MOST_PIECE : piece;
+    return fastsig_pool_run(fuse_piece, (void *)rows, size, LEAST_PIECE, piece, threads);
 }

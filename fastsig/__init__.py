@@ -5,6 +5,8 @@ from ._version import __version__
 from .dispatch.availability import backends
 from .dispatch.explanation import explain, get_include, get_library
 from .elementwise.functions import log_sigmoid, logit, sigmoid, sigmoid_grad, silu, silu_grad, softplus, tanh, tanh_grad
+from .gates.cells import gru_cell, gru_cell_backward, lstm_cell, lstm_cell_backward
+from .gates.gated import glu, glu_backward, swiglu, swiglu_backward
 from .losses.accumulator import BCEAccumulator
 from .losses.cross_entropy import bce, bce_with_logits, bce_with_logits_grad_hess, bce_with_logits_value_and_grad
 from .losses.focal import sigmoid_focal_loss, sigmoid_focal_loss_value_and_grad
@@ -22,8 +24,14 @@ __all__ = [
     "get_include",
     "get_library",
     "get_num_threads",
+    "glu",
+    "glu_backward",
+    "gru_cell",
+    "gru_cell_backward",
     "log_sigmoid",
     "logit",
+    "lstm_cell",
+    "lstm_cell_backward",
     "set_num_threads",
     "sigmoid",
     "sigmoid_focal_loss",
@@ -32,6 +40,8 @@ __all__ = [
     "silu",
     "silu_grad",
     "softplus",
+    "swiglu",
+    "swiglu_backward",
     "tanh",
     "tanh_grad",
     "ufuncs",

@@ -227,3 +227,185 @@ OPS: tuple[Op, ...] = (
 )  # fmt: skip
 
 BY_NAME = {op.name: op for op in OPS}
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A gate: an operation of several inputs and outputs, computed in one pass.
+
+    An argument or a result of n parts is an array whose axis holds n of what the others hold one of, such as the four gates of an LSTM.
+    """
+
+    name: str
+    arguments: tuple[tuple[str, int], ...]
+    """Each with the number of its parts; the formula's inputs are all parts in this order."""
+    results: tuple[tuple[str, int], ...]
+    near: tuple[str, ...]
+    """By input the constant up to which its magnitude is near: where all are, the near formula serves, else the far one."""
+    exact: Callable[..., tuple[Any, ...]]
+    """The results' parts over an mpmath context, in the order of ``results``."""
+    scale: Callable[..., tuple[Any, ...]]
+    """Likewise, after the type's smallest normal number, the number in whose ULP each error is counted: the exact value, or more where
+    terms are added that may cancel. A sum's own ULP is never below that of the smallest normal number."""
+    ulp_f32: float
+    ulp_f64: float
+    places: tuple[int, ...] = ()
+    """Which of the formula's results each part is, where some are the same."""
+
+    @property
+    def nin(self) -> int:
+        return sum(parts for _, parts in self.arguments)
+
+    @property
+    def nout(self) -> int:
+        return sum(parts for _, parts in self.results)
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        return self.places or tuple(range(self.nout))
+
+
+def _glu(mp: Any, a: Any, b: Any) -> tuple[Any, ...]:
+    return (a * _sigmoid(mp, b),)
+
+
+def _glu_backward(mp: Any, grad: Any, a: Any, b: Any) -> tuple[Any, ...]:
+    return grad * _sigmoid(mp, b), grad * a * _sigmoid_grad(mp, b)
+
+
+def _swiglu(mp: Any, a: Any, b: Any) -> tuple[Any, ...]:
+    return (_silu(mp, a) * b,)
+
+
+def _swiglu_backward(mp: Any, grad: Any, a: Any, b: Any) -> tuple[Any, ...]:
+    return grad * b * _silu_grad(mp, a), grad * _silu(mp, a)
+
+
+def _swiglu_backward_scale(mp: Any, least: Any, grad: Any, a: Any, b: Any) -> tuple[Any, ...]:
+    slope = abs(_silu_grad(mp, a))
+    return grad * b * (slope if abs(a + 1.2785) > 1 else max(slope, 0.1)), grad * _silu(mp, a)
+
+
+def _lstm_cell(mp: Any, i: Any, f: Any, g: Any, o: Any, c: Any) -> tuple[Any, ...]:
+    c_new = _sigmoid(mp, f) * c + _sigmoid(mp, i) * mp.tanh(g)
+    return _sigmoid(mp, o) * mp.tanh(c_new), c_new
+
+
+def _larger_term(mp: Any, i: Any, f: Any, g: Any, c: Any) -> Any:
+    """Of the sum c_new."""
+    return max(abs(_sigmoid(mp, f) * c), abs(_sigmoid(mp, i) * mp.tanh(g)))
+
+
+def _lstm_cell_scale(mp: Any, least: Any, i: Any, f: Any, g: Any, o: Any, c: Any) -> tuple[Any, ...]:
+    h, c_new = _lstm_cell(mp, i, f, g, o, c)
+    term = _larger_term(mp, i, f, g, c)
+    return max(abs(h), _sigmoid(mp, o) * _tanh_grad(mp, c_new) * term), max(abs(c_new), term)
+
+
+def _lstm_cell_backward(mp: Any, grad_h: Any, grad_c: Any, i: Any, f: Any, g: Any, o: Any, c: Any) -> tuple[Any, ...]:
+    _, c_new = _lstm_cell(mp, i, f, g, o, c)
+    grad = grad_c + grad_h * _sigmoid(mp, o) * _tanh_grad(mp, c_new)
+    return (
+        grad * mp.tanh(g) * _sigmoid_grad(mp, i),
+        grad * c * _sigmoid_grad(mp, f),
+        grad * _sigmoid(mp, i) * _tanh_grad(mp, g),
+        grad_h * mp.tanh(c_new) * _sigmoid_grad(mp, o),
+        grad * _sigmoid(mp, f),
+    )
+
+
+def _lstm_cell_backward_scale(mp: Any, least: Any, grad_h: Any, grad_c: Any, i: Any, f: Any, g: Any, o: Any, c: Any) -> tuple[Any, ...]:
+    _, c_new = _lstm_cell(mp, i, f, g, o, c)
+    term = max(_larger_term(mp, i, f, g, c), least)
+    slope = _tanh_grad(mp, c_new)
+    through = abs(grad_h) * _sigmoid(mp, o) * slope
+    grad = max(least, abs(grad_c), through, 2 * through * abs(mp.tanh(c_new)) * max(abs(c_new), term))
+    return (
+        grad * abs(mp.tanh(g)) * _sigmoid_grad(mp, i),
+        grad * abs(c) * _sigmoid_grad(mp, f),
+        grad * _sigmoid(mp, i) * _tanh_grad(mp, g),
+        abs(grad_h) * _sigmoid_grad(mp, o) * max(abs(mp.tanh(c_new)), slope * term),
+        grad * _sigmoid(mp, f),
+    )
+
+
+def _of_the_value(exact: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    return lambda mp, least, *inputs: exact(mp, *inputs)
+
+
+def _gru_sums(mp: Any, i_r: Any, i_z: Any, i_n: Any, h_r: Any, h_z: Any, h_n: Any) -> tuple[Any, ...]:
+    """r, z and n, and in each the largest change that one ULP of the largest term of its sum makes, in ULP."""
+    r, z = _sigmoid(mp, i_r + h_r), _sigmoid(mp, i_z + h_z)
+    s = i_n + r * h_n
+    in_r = max(r, _sigmoid_grad(mp, i_r + h_r) * max(abs(i_r), abs(h_r)))
+    in_z = max(min(z, 1 - z), _sigmoid_grad(mp, i_z + h_z) * max(abs(i_z), abs(h_z)))
+    return r, z, s, in_r, in_z, max(abs(i_n), abs(r * h_n), in_r * abs(h_n))
+
+
+def _gru_cell(mp: Any, i_r: Any, i_z: Any, i_n: Any, h_r: Any, h_z: Any, h_n: Any, h: Any) -> tuple[Any, ...]:
+    _, z, s, *_ = _gru_sums(mp, i_r, i_z, i_n, h_r, h_z, h_n)
+    return (_sigmoid(mp, -(i_z + h_z)) * mp.tanh(s) + z * h,)
+
+
+def _gru_cell_scale(mp: Any, least: Any, i_r: Any, i_z: Any, i_n: Any, h_r: Any, h_z: Any, h_n: Any, h: Any) -> tuple[Any, ...]:
+    _, z, s, _, in_z, in_s = _gru_sums(mp, i_r, i_z, i_n, h_r, h_z, h_n)
+    in_s = max(in_s, least)
+    n, rest = abs(mp.tanh(s)), _sigmoid(mp, -(i_z + h_z))
+    return (max(rest * n, z * abs(h), in_z * n, in_z * abs(h), rest * _tanh_grad(mp, s) * in_s),)
+
+
+def _gru_cell_backward(mp: Any, grad_h: Any, i_r: Any, i_z: Any, i_n: Any, h_r: Any, h_z: Any, h_n: Any, h: Any) -> tuple[Any, ...]:
+    r, z, s, *_ = _gru_sums(mp, i_r, i_z, i_n, h_r, h_z, h_n)
+    dn = grad_h * _sigmoid(mp, -(i_z + h_z)) * _tanh_grad(mp, s)
+    dr = dn * h_n * _sigmoid_grad(mp, i_r + h_r)
+    dz = grad_h * (h - mp.tanh(s)) * _sigmoid_grad(mp, i_z + h_z)
+    return dr, dz, dn, dr, dz, dn * r, grad_h * z
+
+
+def _gru_cell_backward_scale(
+    mp: Any, least: Any, grad_h: Any, i_r: Any, i_z: Any, i_n: Any, h_r: Any, h_z: Any, h_n: Any, h: Any
+) -> tuple[Any, ...]:
+    """A relative error of a sigmoid or of its slope, or of the slope of tanh, from the sum that it is of, in ULP of the result."""
+    r, z, s, _, _, in_s = _gru_sums(mp, i_r, i_z, i_n, h_r, h_z, h_n)
+    in_s = max(in_s, least)
+    r_sum, z_sum, n_sum = (max(1, abs(a), abs(b)) for a, b in ((i_r, h_r), (i_z, h_z), (2 * in_s, 0)))
+    slope = _tanh_grad(mp, s)
+    dn = abs(grad_h) * _sigmoid(mp, -(i_z + h_z)) * slope * max(z_sum, n_sum)
+    dr = abs(grad_h * h_n) * _sigmoid(mp, -(i_z + h_z)) * slope * _sigmoid_grad(mp, i_r + h_r) * max(r_sum, z_sum, n_sum)
+    terms = max(abs(h), abs(mp.tanh(s)))
+    dz = abs(grad_h) * _sigmoid_grad(mp, i_z + h_z) * max(terms * z_sum, slope * in_s)
+    dm = dn * r * max(1, r_sum / max(z_sum, n_sum))
+    return dr, dz, dn, dr, dz, dm, abs(grad_h) * z * z_sum
+
+
+_FACTOR, _GATE, _HALF, _QUARTER = "factor_near", "gate_near", "half_gate_near", "quarter_gate_near"
+_LSTM = (_HALF,) * 5
+_GRU = (_HALF, _HALF, _QUARTER, _HALF, _HALF, _QUARTER, _FACTOR)
+
+FUSED: tuple[Fused, ...] = (
+    Fused("glu", (("x", 2),), (("out", 1),), (_FACTOR, _HALF), _glu, _of_the_value(_glu), 2.5, 2.5),
+    Fused(
+        "glu_backward", (("grad", 1), ("x", 2)), (("dx", 2),), (_FACTOR, _FACTOR, _GATE),
+        _glu_backward, _of_the_value(_glu_backward), 3.0, 3.0,
+    ),
+    Fused("swiglu", (("a", 1), ("b", 1)), (("out", 1),), (_HALF, _FACTOR), _swiglu, _of_the_value(_swiglu), 3.0, 3.0),
+    Fused(
+        "swiglu_backward", (("grad", 1), ("a", 1), ("b", 1)), (("da", 1), ("db", 1)), (_FACTOR, _GATE, _FACTOR),
+        _swiglu_backward, _swiglu_backward_scale, 4.0, 4.0,
+    ),
+    Fused("lstm_cell", (("gates", 4), ("c", 1)), (("h", 1), ("c_new", 1)), _LSTM, _lstm_cell, _lstm_cell_scale, 5.0, 5.0),
+    Fused(
+        "lstm_cell_backward", (("grad_h", 1), ("grad_c", 1), ("gates", 4), ("c", 1)), (("dgates", 4), ("dc", 1)),
+        (_FACTOR, _FACTOR, *_LSTM), _lstm_cell_backward, _lstm_cell_backward_scale, 10.0, 10.0,
+    ),
+    Fused("gru_cell", (("gi", 3), ("gh", 3), ("h", 1)), (("h_new", 1),), _GRU, _gru_cell, _gru_cell_scale, 6.0, 6.0),
+    Fused(
+        "gru_cell_backward", (("grad_h", 1), ("gi", 3), ("gh", 3), ("h", 1)), (("dgi", 3), ("dgh", 3), ("dh", 1)),
+        (_FACTOR, *_GRU), _gru_cell_backward, _gru_cell_backward_scale, 8.0, 8.0, places=(0, 1, 2, 0, 1, 3, 4),
+    ),
+)  # fmt: skip
+
+FUSED_BY_NAME = {row.name: row for row in FUSED}
+
+BROADCASTING = frozenset(row.name for row in FUSED if row.name.startswith("swiglu"))
+"""Gates whose arguments broadcast as a ufunc's do; of all others the shapes must agree."""

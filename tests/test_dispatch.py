@@ -263,5 +263,4 @@ def test_device_of_torch() -> None:
     assert fs.sigmoid(torch.Size([2, 3])).tolist() == fs.sigmoid([2, 3]).tolist(), "not everything of torch's is a tensor"
     assert device_of(torch.ones(3)) == "cpu"
     assert device_of(torch.ones(3, device="meta")) == "meta"
-    with pytest.raises(RuntimeError, match=r"is on meta, and .*x\.cpu\(\)"):
-        fs.sigmoid(torch.ones(3, device="meta"))
+    assert fs.sigmoid(torch.ones(3, device="meta")).device.type == "meta"

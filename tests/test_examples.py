@@ -13,6 +13,7 @@ NEEDS = {
     "binary_classifier": ["sklearn", "scipy"],
     "multi_label_classifier": ["sklearn", "scipy"],
     "sigmoid_beside_softmax": ["sklearn", "scipy"],
+    "torch_training": ["torch"],
     "with_pandas": ["pandas"],
 }
 
@@ -35,6 +36,12 @@ def test_the_one_in_c(pytestconfig: pytest.Config, need_c: None) -> None:
 def test_the_binary_classifier_has_learned(pytestconfig: pytest.Config) -> None:
     """The most frequent of both classes would be right in 63%."""
     accuracy = re.search(r"accuracy (0\.\d+)", said_by("binary_classifier", pytestconfig))
+    assert accuracy is not None
+    assert float(accuracy[1]) > 0.9
+
+
+def test_the_torch_model_has_learned(pytestconfig: pytest.Config) -> None:
+    accuracy = re.search(r"accuracy (\d\.\d+)", said_by("torch_training", pytestconfig))
     assert accuracy is not None
     assert float(accuracy[1]) > 0.9
 

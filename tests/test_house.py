@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import fastsig as fs
+from fastsig.arrays import devices
 from fastsig.elementwise import functions
 from fastsig.ops import OPS, Op
 
@@ -23,7 +24,7 @@ PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
 C_FILES = sorted(p for p in (ROOT / "cext").rglob("*") if p.suffix in (".c", ".h", ".py") or p.name == "CMakeLists.txt")
 EACH_OP = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 EACH_UNARY = pytest.mark.parametrize("op", [op for op in OPS if op.nin == 1], ids=lambda op: op.name)
-ROOMS = ("core", "logistic", "bce", "losses")
+ROOMS = ("core", "logistic", "bce", "losses", "gates")
 
 
 def name_of(path: Path) -> str:
@@ -255,6 +256,20 @@ def test_the_package_is_no_way_up(path: Path) -> None:
     assert "fastsig" not in imports_of(path), f"{name_of(path)} imports the whole package from below"
 
 
+@pytest.mark.parametrize("path", [p for p in PYTHON_FILES if FLOOR.get(here(p), 0) < PUBLIC], ids=name_of)
+def test_one_table_is_the_only_way_up(path: Path) -> None:
+    """Who computes with another library's objects is loaded by name, from ``INTEROP`` in arrays/devices.py and from nowhere else."""
+    text = path.read_text()
+    assert path == PACKAGE / "arrays" / "devices.py" or "fastsig.interop" not in text, f"{name_of(path)} names a room above it"
+
+
+def test_the_table_that_leads_up_names_modules_that_exist() -> None:
+    assert devices.INTEROP
+    for library, module in devices.INTEROP.items():
+        assert module == f"fastsig.interop.{library}"
+        assert module in {module_of(path) for path in PYTHON_FILES}
+
+
 BACKENDS = ("c", "numba", "cuda")
 
 
@@ -266,9 +281,9 @@ def test_backends_do_not_know_each_other(path: Path) -> None:
 
 
 ROOM_OF_LIBRARY = {
-    "numba": r"kernels/numba/.*|kernels/cuda/(compiler|elements|elementwise_kernels|loss_kernels|sums|totals)\.py|interop/numba\.py",
-    "llvmlite": r"kernels/numba/.*|kernels/cuda/(elements|elementwise_kernels|loss_kernels|sums|totals|tracing)\.py",
-    "torch": r"interop/torch\.py|gradflow/.*",
+    "numba": r"kernels/numba/.*|kernels/cuda/(compiler|elements|\w+_kernels|sums|totals)\.py|interop/numba\.py",
+    "llvmlite": r"kernels/numba/.*|kernels/cuda/(elements|\w+_kernels|sums|totals|tracing)\.py",
+    "torch": r"interop/torch/.*|gradflow/.*",
     "cupy": r"interop/cupy\.py",
     "dask": r"interop/dask\.py",
     "threadpoolctl": r"interop/threadpoolctl\.py",

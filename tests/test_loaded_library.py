@@ -32,6 +32,7 @@ void fastsig_pool_run(void) {}
 void fastsig_pool_ask(void) {}
 int fastsig_reduce_all(void) { return 0; }
 void fastsig_columnar(void) {}
+int fastsig_fused_all(void) { return 0; }
 void fastsig_set_affinity(int when) { (void)when; }
 """
 """A library that has what the extension asks for, and computes nothing."""
@@ -170,7 +171,7 @@ def test_the_library_shows_its_header_and_nothing_else(need_c: None) -> None:
     assert {name for name, version in shown.items() if version == "FASTSIG_0"} == declared
     rest = {name: version for name, version in shown.items() if name not in declared}
     assert set(rest.values()) == {f"FASTSIG_PRIVATE_{fs.__version__}"}, "the extension's own, of exactly this version"
-    extension = ("active", "stream_threshold", "pool_run", "pool_ask", "reduce_all", "columnar", "set_affinity")
+    extension = ("active", "stream_threshold", "pool_run", "pool_ask", "reduce_all", "columnar", "fused_all", "set_affinity")
     assert set(rest) == {f"fastsig_{name}" for name in extension}
 
 

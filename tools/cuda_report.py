@@ -11,8 +11,8 @@ from pathlib import Path
 from ptx_audit import ARCHITECTURES, Assembled, assemble, forbidden, joined
 
 from fastsig.kernels import plan
-from fastsig.kernels.cuda import compiler, elementwise_kernels, loss_kernels, totals
-from fastsig.ops import OPS
+from fastsig.kernels.cuda import compiler, elementwise_kernels, fused_kernels, loss_kernels, totals
+from fastsig.ops import FUSED, OPS
 
 CONVERSIONS = (
     ("i1", "f16", "f16"), ("u1", "f16", "f64"), ("b1", "bf16", "f32"), ("i2", "f32", "f32"), ("u2", "f32", "f16"), ("i4", "f64", "f64"),
@@ -23,7 +23,8 @@ CONVERSIONS = (
 
 
 def kernels() -> list[elementwise_kernels.Kernel]:
-    """Every contiguous kernel, the strided ones of every operation and type, and those of every other shape, mask and conversion."""
+    """Every contiguous kernel, the strided ones of every operation and type, those of every other shape, mask and conversion, and the
+    gates."""
     reals = ("f32", "f64", "f16", "bf16")
     found = [elementwise_kernels.flat(op.name, dtype) for op in OPS for dtype in reals]
     found += [elementwise_kernels.strided(op.name, (dtype,) * op.nin, dtype, dtype, 2, True, False) for op in OPS for dtype in reals]
@@ -36,6 +37,8 @@ def kernels() -> list[elementwise_kernels.Kernel]:
         if (dimensions, narrow, masked) != (2, True, False)
     ]
     found += [elementwise_kernels.strided("sigmoid", (source,), loop, out, 1, True, False) for source, loop, out in CONVERSIONS]
+    found += [fused_kernels.fused(row.name, dtype, 2, True) for row in FUSED for dtype in reals]
+    found += [fused_kernels.fused("glu", "f32", *geometry) for geometry in ((1, True), (4, False), (8, True))]
     return found
 
 

@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from cffi import FFI
 
@@ -62,7 +63,44 @@ def load(path: Path) -> ModuleType:
 
 def ops_header(ops: ModuleType) -> str:
     rows = [f'    {ARITY[op.nin]}({op.name}, "{", ".join(op.inputs)}")' for op in ops.OPS]
-    return "/* Generated from fastsig/ops.py. */\n#define FASTSIG_OPS(UNARY, BINARY) \\\n" + " \\\n".join(rows) + "\n"
+    gates = [
+        f"    ROW({row.name}, {row.nin}, {row.nout}, {_call(row)}, {_looks(row)}, {_verdict(row)}, "
+        f"{_is_near(row)}, {_stores(row, 'near{}')}, {_stores(row, 'select(here, near{0}, far{0})')})"
+        for row in ops.FUSED
+    ]
+    macros = {"FASTSIG_OPS(UNARY, BINARY)": rows, "FASTSIG_FUSED(ROW)": gates}
+    texts = (f"#define {head} \\\n" + " \\\n".join(body) + "\n" for head, body in macros.items())
+    return "/* Generated from fastsig/ops.py. */\n" + "".join(texts)
+
+
+def _call(row: Any) -> str:
+    """The arguments of a gate's formula, over the elements j of its inputs x."""
+    return "(" + ", ".join(f"x[{k}][j]" for k in range(row.nin)) + ")"
+
+
+def _limits(row: Any) -> list[str]:
+    return list(dict.fromkeys(row.near))
+
+
+def _looks(row: Any) -> str:
+    """The bits of the largest magnitude so far, in one variable for each limit."""
+    groups = [(_limits(row).index(limit), k) for k, limit in enumerate(row.near)]
+    return " ".join(f"most[{group}] = FN(larger)(most[{group}], x[{k}][j]);" for group, k in groups)
+
+
+def _verdict(row: Any) -> str:
+    return "(" + " & ".join(f"(most[{group}] <= bits(K({limit})))" for group, limit in enumerate(_limits(row))) + ")"
+
+
+def _is_near(row: Any) -> str:
+    """Whether these inputs are all within their limits."""
+    return "(" + " & ".join(f"(absolute(x[{k}][j]) <= K({limit}))" for k, limit in enumerate(row.near)) + ")"
+
+
+def _stores(row: Any, result: str) -> str:
+    """The results into the elements j of its outputs y."""
+    places = [f".out[{place}]" for place in row.stored] if row.nout > 1 else [""]
+    return " ".join(f"y[{k}][j] = {result.format(place)};" for k, place in enumerate(places))
 
 
 def abi_version() -> str:
@@ -73,7 +111,7 @@ def abi_version() -> str:
 
 EXPORTED = ("version", "abi_version", "isa", "isa_available", "set_isa", "stream_bytes", "set_stream_bytes")
 """Beside the operations, what ``fastsig.h`` declares."""
-FOR_THE_EXTENSION = ("active", "stream_threshold", "pool_run", "pool_ask", "reduce_all", "columnar", "set_affinity")
+FOR_THE_EXTENSION = ("active", "stream_threshold", "pool_run", "pool_ask", "reduce_all", "columnar", "fused_all", "set_affinity")
 """No part of the ABI: one version's extension goes with that version's library, and the loader refuses another."""
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
+
+from fastsig.system import first_calls
 
 _DLPACK_CUDA = (2, 13)
 """kDLCUDA and kDLCUDAManaged of DLPack's device types."""
@@ -13,6 +16,21 @@ _DLPACK_CUDA = (2, 13)
 def library_of(x: Any) -> str:
     """The name of the package that the object's type comes from, such as "numpy", "torch" or "cupy"."""
     return type(x).__module__.partition(".")[0]
+
+
+INTEROP = {"torch": "fastsig.interop.torch"}
+"""Who computes with the objects of a package: loaded when the first such object comes, and the one call that goes up the floors."""
+
+_interop: dict[str, Any] = {}
+
+
+def interop_of(library: str) -> Any:
+    """The module that computes with a package's objects; of a package in ``INTEROP``."""
+    found = _interop.get(library)
+    if found is None:
+        with first_calls.LOCK:
+            found = _interop[library] = importlib.import_module(INTEROP[library])
+    return found
 
 
 def device_of(x: Any) -> str:

@@ -70,7 +70,7 @@ def ufunc_of(backend: str, name: str) -> np.ufunc:
 
 
 def numba(room: str) -> Any:
-    """The Numba backend's elementwise functions or losses; RuntimeError where that cannot serve, after all."""
+    """The Numba backend's elementwise functions, losses or gates; RuntimeError where that cannot serve, after all."""
     why_not = numba_status.status()
     if why_not != "available":
         raise RuntimeError(f"the Numba backend cannot serve: {why_not}; the C backend: {c_status.status()}")

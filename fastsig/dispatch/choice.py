@@ -15,7 +15,7 @@ import numpy as np
 from fastsig.dispatch import sharing
 from fastsig.dispatch import thresholds as limits
 from fastsig.dispatch.availability import host_backend, loaded_by_numba
-from fastsig.dispatch.thresholds import HAND_OVER, LOSSES, UNARY, Thresholds, threads_for
+from fastsig.dispatch.thresholds import GATES, HAND_OVER, LOSSES, UNARY, Thresholds, threads_for
 from fastsig.kernels.c.status import library as c
 from fastsig.system.num_threads import Worker, in_worker, thread_limit
 from fastsig.system.thread_pool import inside_worker
@@ -65,7 +65,7 @@ def route(
     Parameters
     ----------
     op : str
-        The function: an operation of one input, a loss, or an operation that is a ufunc only.
+        The function: an operation of one input, a loss, a gate, or an operation that is a ufunc only.
     device, dtype, size
         Of the elements.
     shareable : bool
@@ -96,7 +96,7 @@ def route(
             return Route("cuda", 1, Reason(Served.ON_GPU, Alone.NO, 0))
         raise RuntimeError(f"no available backend computes on {device}")
     serves, served = _host(op, dtype, size, backend, thresholds, available, loaded)
-    pythons_threads = serves == "numba" if op in LOSSES else not pool
+    pythons_threads = serves == "numba" if op in LOSSES or op in GATES else not pool
     least = thresholds.least(op, dtype, HAND_OVER if pythons_threads and not asked else 1)
     threads = threads_for(size, least, limit) if shareable else 1
     alone = Alone.NO if threads > 1 else _alone(op, size, least, shareable, in_worker, asked)
@@ -143,7 +143,7 @@ def of_array(op: str, x: Any, out: Any, *, plain: bool, backend: str | None, thr
 
 
 def of_loss(op: str, dtype: np.dtype[Any], size: int, *, backend: str | None, threads: int | None) -> Route:
-    """The route of a loss over operands of the host: of any layout, as a backend gathers their blocks."""
+    """The route of a loss or a gate over operands of the host: of any layout, as a backend gathers their blocks or is given copies."""
     return route(
         op, "cpu", dtype.name, size, shareable=not inside_worker(), backend=backend, limit=thread_limit(threads), in_worker=in_worker(),
         thresholds=limits.in_force(), available=_HERE, pool=sharing.share is not None, asked=threads is not None,

@@ -10,11 +10,11 @@ from fastsig.arrays.devices import common_device
 from fastsig.dispatch import choice, gpu, thresholds
 from fastsig.dispatch.availability import backends, named
 from fastsig.dispatch.choice import Alone, Reason, Route
-from fastsig.dispatch.thresholds import LOSSES, UNARY
+from fastsig.dispatch.thresholds import GATES, LOSSES, UNARY
 from fastsig.kernels.c.status import library as c
-from fastsig.ops import OPS
+from fastsig.ops import BROADCASTING, FUSED_BY_NAME, OPS
 
-_KNOWN = (*(op.name for op in OPS), *sorted(LOSSES - {op.name for op in OPS}))
+_KNOWN = (*(op.name for op in OPS), *sorted(LOSSES - {op.name for op in OPS}), *sorted(GATES))
 
 
 def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, threads: int | None = None) -> str:
@@ -68,6 +68,10 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
 def _route(op: str, operands: tuple[Any, ...], chosen: str | None, threads: int | None) -> Route:
     """What the call itself would be decided by."""
     first = np.asanyarray(operands[0])
+    if op in GATES:
+        row = FUSED_BY_NAME[op]
+        elements = int(np.broadcast(*operands).size) if op in BROADCASTING else first.size // row.arguments[0][1]
+        return choice.of_loss(op, first.dtype, elements, backend=chosen, threads=threads)
     if op in LOSSES:
         return choice.of_loss(op, first.dtype, first.size, backend=chosen, threads=threads)
     plain = op in UNARY and type(operands[0]) is np.ndarray

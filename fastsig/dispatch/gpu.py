@@ -8,6 +8,7 @@ from typing import Any
 
 from fastsig.arrays.devices import describe
 from fastsig.dispatch.choice import Served
+from fastsig.dispatch.thresholds import GATES
 from fastsig.kernels.cuda import status as cuda_status
 from fastsig.system import first_calls
 
@@ -61,7 +62,14 @@ def elementwise(name: str, x: Any, device: str, backend: str | None, out: Any, w
 def explained(op: str, operands: Sequence[Any], device: str, backend: str | None) -> str:
     """``fs.explain`` for arrays of this device."""
     check_device(op, operands[0], device, backend, cuda_status.status)
-    return f"{op}: cuda: {Served.ON_GPU.value.format(device=device)}; {_room('elementwise').first_use(op, operands)}"
+    ready = _room("fused" if op in GATES else "elementwise").first_use(op, operands)
+    return f"{op}: cuda: {Served.ON_GPU.value.format(device=device)}; {ready}"
+
+
+def gates(name: str, x: Any, device: str, backend: str | None) -> Any:
+    """The backend's gates, for arrays of this device."""
+    check_device(name, x, device, backend, cuda_status.status)
+    return _room("fused")
 
 
 def losses(name: str, x: Any, device: str, backend: str | None) -> Any:

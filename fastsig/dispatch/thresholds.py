@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from fastsig._version import __version__
 from fastsig.kernels.c.status import library as c
-from fastsig.ops import OPS
+from fastsig.ops import FUSED, OPS
 from fastsig.system import first_calls
 from fastsig.system.checked_files import contents
 from fastsig.system.cpu import cpu_name
@@ -31,6 +31,7 @@ LOSSES = frozenset(
         "score",
     )
 )
+GATES = frozenset(row.name for row in FUSED)
 
 FORMAT = 1
 LEAST_BYTES = 1 << 16

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastsig.arrays.devices import common_device, library_of
+from fastsig.arrays.devices import INTEROP, common_device, interop_of, library_of
 from fastsig.dispatch import choice, gpu, sharing
 from fastsig.dispatch.availability import FROM_ENVIRONMENT, host_backend, loaded_by_numba, named, ufunc_of
 from fastsig.dispatch.choice import Served
@@ -27,8 +27,13 @@ _DEFAULTS: dict[str, Any] = {"where": True, "dtype": None, "casting": "same_kind
 def elementwise(
     name: str, x: Any, out: Any, where: Any, dtype: Any, casting: Any, order: Any, subok: Any, backend: str | None, threads: int | None
 ) -> Any:
+    given = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
+    library = library_of(x)
+    if library in INTEROP and getattr(x, "is_cuda", None) is False:
+        others = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
+        return interop_of(library).elementwise_of_tensor(name, x, out, backend, threads, others)
     if (
-        library_of(x) == "torch"
+        library == "torch"
         and getattr(x, "is_cuda", False)
         and where is True
         and dtype is None
@@ -40,7 +45,6 @@ def elementwise(
             return result
     sharing.notice_bfloat16(x)
     chosen = named(backend)
-    given = {"where": where, "dtype": dtype, "casting": casting, "order": order, "subok": subok}
     options = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
     large = type(x) is np.ndarray and x.nbytes >= LEAST_BYTES and x.dtype in sharing.SHARED
     if large and not options and chosen != "cuda" and (out is None or type(out) is np.ndarray):

@@ -75,6 +75,29 @@ class Constants(NamedTuple):
     """just above ln 3, where tanh(b/2) is 1/2 and 1 - 2/(1 + e^b) gains a bit"""
     greatest: float
     """the greatest finite number"""
+    magic_one: float
+    """magic + bias: the low bits are then the exponent field of 2^n"""
+    factor_near: float
+    """the product of two numbers up to this, and of a few more factors of at most 1, never overflows"""
+    gate_near: float
+    """up to this |x| e^-|x| is a normal number"""
+    half_gate_near: float
+    """gate_near / 2, for the argument of a tanh, and for two numbers whose sum is that of a sigmoid"""
+    quarter_gate_near: float
+    """gate_near / 4, for two whose sum is the argument of a tanh"""
+    gate_max: float
+    """beyond this |x| e^-|x| times any two numbers rounds to 0"""
+    near_log2: float
+    """2^-near_log2 is far below what counts beside 1, and a normal number"""
+    least_log2: float
+    """a factor near 1 times 2 to the power of this rounds to 0, and half of the power is a normal number"""
+    class_mask: int
+    """the upper two bits of the exponent field"""
+    class_step: float
+    """2^-mantissa: makes an exponent of an exponent field"""
+    class_top: float
+    """divided by 2 to the power of a class it is what brings the numbers of that class near to 1"""
+    class_top_log2: float
     zero: float = 0.0
     minus_zero: float = -0.0
     """adding it changes nothing, the sign of a zero included"""
@@ -147,6 +170,18 @@ F32 = Constants(
     ),  # max relative error 2^-29.69
     half_tanh_max=1.109375,
     greatest=_hex("0x1.fffffep+127"),
+    magic_one=1.5 * 2.0**23 + 127,
+    factor_near=2.0**56,
+    gate_near=80.0,
+    half_gate_near=40.0,
+    quarter_gate_near=20.0,
+    gate_max=300.0,
+    near_log2=120.0,
+    least_log2=-250.0,
+    class_mask=0x60000000,
+    class_step=2.0**-23,
+    class_top=2.0**96,
+    class_top_log2=96.0,
 )
 
 F64 = Constants(
@@ -242,4 +277,16 @@ F64 = Constants(
     ),  # max relative error 2^-55.22
     half_tanh_max=1.109375,
     greatest=_hex("0x1.fffffffffffffp+1023"),
+    magic_one=1.5 * 2.0**52 + 1023,
+    factor_near=2.0**500,
+    gate_near=680.0,
+    half_gate_near=340.0,
+    quarter_gate_near=170.0,
+    gate_max=2200.0,
+    near_log2=1000.0,
+    least_log2=-2040.0,
+    class_mask=0x6000000000000000,
+    class_step=2.0**-52,
+    class_top=2.0**768,
+    class_top_log2=768.0,
 )

@@ -34,6 +34,9 @@ no such loop. A signal's handler that raises stops it within a fraction of a sec
 share_masked = _FUNCTIONS["share_masked"]
 """share_masked(ufunc, x, out, mask, threads) likewise, for three of one shape and layout; False where they are not, or share memory."""
 
+fused = _FUNCTIONS["fused"]
+"""fused(rows, threads): a gate over rows (``fastsig.kernels.rows``) on so many threads of the C library; stopped as ``share``."""
+
 
 _lib.fastsig_set_affinity(affinity())
 

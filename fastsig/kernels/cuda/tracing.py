@@ -14,7 +14,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from fastsig.formulas import bce, core, logistic, losses, prims
+from fastsig.formulas import bce, core, gates, logistic, losses, prims
 
 _INTEGER_OF = {"float": ir.IntType(32), "double": ir.IntType(64)}
 _REAL_OF = {32: ir.FloatType(), 64: ir.DoubleType()}
@@ -149,7 +149,7 @@ NAMES: dict[str, Any] = {name: _primitive(name) for name in _INSTRUCTIONS}
 """The primitives and the formulas on traced values, by name."""
 NAMES |= {"select": select, "constants": constants, "horner": horner, "__builtins__": builtins}
 
-for _module in (core, logistic, bce, losses):
+for _module in (core, logistic, bce, losses, gates):
     for _name, _function in inspect.getmembers(_module, inspect.isfunction):
         if _function.__module__ == _module.__name__:
             NAMES[_name] = FunctionType(_function.__code__, NAMES, _name)

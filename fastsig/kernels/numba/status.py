@@ -10,6 +10,7 @@ from fastsig.system import first_calls
 
 elementwise: Any = None
 losses: Any = None
+fused: Any = None
 """The modules of this room that compute, from the moment that Numba is loaded and known to serve."""
 
 _status: str | None = None
@@ -39,14 +40,14 @@ def _look() -> str:
 
 
 def _load() -> str:
-    global elementwise, losses
+    global elementwise, losses, fused
     first_calls.before_a_backend_is_loaded()
     try:
         problem: str = importlib.import_module("fastsig.kernels.numba.settings").problem()
         if problem:
             return problem
-        modules = [importlib.import_module(f"fastsig.kernels.numba.{name}") for name in ("elementwise", "losses")]
+        modules = [importlib.import_module(f"fastsig.kernels.numba.{name}") for name in ("elementwise", "losses", "fused")]
     except Exception as error:  # noqa: BLE001  # of another library's modules: it may be any
         return f"Numba cannot be loaded ({type(error).__name__}: {error})"
-    elementwise, losses = modules
+    elementwise, losses, fused = modules
     return "available"

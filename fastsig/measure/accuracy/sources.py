@@ -39,6 +39,9 @@ NUMBA_PRIMITIVES = "kernels/numba/primitives.py"
 NUMBA_LOOPS = ("kernels/numba/elementwise.py", "kernels/numba/environment.py", "kernels/numba/memory.py")
 C_LOOPS = ("kernels.c", "environment.h", "memory.h")
 
+GATES = "gates.h"
+"""No operation reaches what is in it."""
+
 
 def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -153,7 +156,7 @@ class Sources:
         formulas = sorted(set(package.glob("formulas/*.py")) - {package / "formulas" / n for n in ("constants.py", "halves.py")})
         self.python = python_definitions(formulas)
         reals = sorted(library.glob("formulas/*.h")) if library else []
-        self.c, self.c_around = c_definitions(p for p in reals if p.name not in ("f32.h", "f64.h"))
+        self.c, self.c_around = c_definitions(p for p in reals if p.name not in ("f32.h", "f64.h", GATES))
         self.c_types = {p.stem: c_text(p.read_text()) for p in reals if p.name in ("f32.h", "f64.h")}
         tables = runpy.run_path(str(package / "formulas" / "constants.py"))
         self.constants = {"f32": tables["F32"]._asdict(), "f64": tables["F64"]._asdict()}

@@ -1,0 +1,1 @@
+"""Gated linear units and the cells of recurrent networks."""

@@ -1,0 +1,112 @@
+"""A tensor's elements as NumPy arrays, and what a call has to know of it first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import Parameter
+
+from fastsig.arrays.devices import describe
+
+FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
+DEVICES = ("cpu", "cuda", "meta")
+
+_NUMPY_HAS = frozenset((torch.float16, torch.float32, torch.float64))
+
+_dispatch_modes, _function_mode = torch._C._len_torch_dispatch_stack, torch._C._is_torch_function_mode_enabled
+_transforms, _trace = torch._C._are_functorch_transforms_active, torch._C._get_tracing_state
+
+
+def undisturbed() -> bool:
+    """Whether nothing looks on that has to see every operation: a mode, a transformation of torch.func, a trace, forward mode."""
+    return _dispatch_modes() == 0 and not _function_mode() and not _transforms() and _trace() is None and forward_ad._current_level < 0
+
+
+def plain_array(x: Tensor) -> np.ndarray[Any, Any] | None:
+    """The memory of a tensor on the host in C order, if it is its values and of a type that NumPy has."""
+    if not (x.is_cpu and x.dtype in _NUMPY_HAS and x.is_contiguous()):
+        return None
+    try:
+        return np.asarray(x.detach().numpy() if x.requires_grad else x.numpy())
+    except (RuntimeError, TypeError):  # a sign or zeros that are written nowhere, no storage
+        return None
+
+
+def is_plain(x: Any) -> bool:
+    """Whether it is a tensor of torch's own, and not of a class that has its own operations."""
+    kind = type(x)
+    return kind is Tensor or kind is Parameter
+
+
+def alike(a: Tensor, b: Tensor) -> bool:
+    """Whether both are handled alike: on one device, and neither one of a batch nor of another class where the other is not."""
+    return type(a) is type(b) and bool(torch._C._dispatch_keys(a) == torch._C._dispatch_keys(b))
+
+
+def records(*tensors: Tensor | None) -> bool:
+    """Whether a gradient is asked for."""
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+
+
+def as_array(x: Tensor) -> np.ndarray[Any, Any]:
+    """The memory of a detached tensor on the host."""
+    if x.dtype == torch.bfloat16:
+        return np.asarray(x.view(torch.uint16).numpy().view(_bfloat16()))
+    return np.asarray(x.numpy())
+
+
+def as_tensor(result: Any, like: Tensor) -> Tensor:
+    """What a function gave for arrays, or for tensors of a GPU."""
+    if isinstance(result, Tensor):
+        return result
+    array = np.asarray(result)
+    return torch.from_numpy(array.view(np.uint16)).view(like.dtype) if like.dtype == torch.bfloat16 else torch.from_numpy(array)
+
+
+def _bfloat16() -> Any:
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise ImportError("bfloat16 tensors on the host need ml_dtypes: pip install 'fastsig-kernels[torch]'") from error
+    return ml_dtypes.bfloat16
+
+
+def elementwise(function: Callable[..., Any], x: Tensor, **options: Any) -> Tensor:
+    """``function``, of one array and ``out``, of a tensor without gradient; the result lies in memory as that of torch's own would."""
+    x = x.detach()
+    if x.is_cuda:
+        return function(x, **options)
+    y = torch.empty_like(x)
+    source, target = x, y
+    if x.stride() == y.stride():  # side by side in some order, which threads can share
+        source, target = (a.as_strided((a.numel(),), (1,)) for a in (x, y))
+    function(as_array(source), out=as_array(target), **options)
+    return y
+
+
+def floating(name: str, x: Any) -> Tensor:
+    """The tensor if the functions are computed for it; bool and integers become torch's default float type, as in torch.
+
+    Raises
+    ------
+    TypeError
+        Not a tensor, not strided, or of another dtype.
+    RuntimeError
+        On a device where nothing computes.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: input is {describe(x)}; give a torch.Tensor; the functions of fastsig itself take arrays")
+    if x.layout is not torch.strided:
+        raise TypeError(f"{name}: input has the layout {x.layout}; give input.to_dense()")
+    if x.device.type not in DEVICES:
+        raise RuntimeError(f"{name}: input is on {x.device}; fastsig computes on cpu and cuda: give input.cpu()")
+    if x.dtype in FLOATS:
+        return x
+    if x.dtype.is_floating_point or x.dtype.is_complex:
+        raise TypeError(f"{name}: input has dtype {x.dtype}; convert it to one of float16, bfloat16, float32 and float64")
+    return x.to(torch.get_default_dtype())
