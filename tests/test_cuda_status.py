@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cuda_here import need_compiler
+from packaging.requirements import Requirement
 from processes import printed
 
 import fastsig as fs
@@ -193,6 +194,50 @@ def test_cuda_is_available_and_nothing_has_started_it(machine: Path, tmp_path: P
     assert [file.name for file in (tmp_path / "kernels").glob("*.cubin")] == ["compiles_sm90.cubin"]
     loaded = not_here + "import sys; from fastsig.kernels.cuda import status; print(status.status(), 'numba' in sys.modules)"
     assert printed(loaded, LD_LIBRARY_PATH=str(machine), FASTSIG_CACHE_DIR=str(tmp_path)) == "available False"
+
+
+# ---- beside torch ----
+
+TORCH_PINS = {
+    "cuda13": [
+        {"cuda-toolkit": "13.0.2", "cuda-bindings": "13.3.1", "nvidia-cuda-nvrtc": "13.0.88", "nvidia-nvjitlink": "13.0.88"},  # 2.11.0
+        {"cuda-toolkit": "13.0.3", "cuda-bindings": "13.5.0", "nvidia-cuda-nvrtc": "13.0.88", "nvidia-nvjitlink": "13.5.37"},  # 2.13.0
+    ],
+    "cuda12": [
+        {"nvidia-cuda-nvrtc-cu12": "12.1.105"},  # 2.4.0
+        {"nvidia-cuda-nvrtc-cu12": "12.8.93", "nvidia-nvjitlink-cu12": "12.8.93"},  # 2.8.0
+    ],
+}
+"""What torch's wheels bring of the packages that they and the extras name, by the plans of pip."""
+
+
+def extras() -> dict[str, list[Requirement]]:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    return {name: [Requirement(line) for line in lines] for name, lines in project["optional-dependencies"].items()}
+
+
+@pytest.mark.parametrize("extra", TORCH_PINS)
+def test_torch_keeps_what_it_has_pinned(extra: str) -> None:
+    wanted = {requirement.name: requirement for requirement in extras()[extra]}
+    assert not [name for name, requirement in wanted.items() if requirement.extras], "these bring pins of one release"
+    for pins in TORCH_PINS[extra]:
+        assert len(wanted.keys() & pins) >= 1
+        for name in wanted.keys() & pins:
+            assert wanted[name].specifier.contains(pins[name]), (name, pins[name])
+        assert "cuda-toolkit" not in wanted
+
+
+@pytest.mark.parametrize("extra", TORCH_PINS)
+def test_a_numpy_that_numba_cuda_does_not_load_with_is_not_taken(extra: str) -> None:
+    (numpy,) = (requirement for requirement in extras()[extra] if requirement.name == "numpy")
+    assert [version for version in ("2.0.0", "2.4.6", "2.5.0", "2.5.5") if numpy.specifier.contains(version)] == ["2.0.0", "2.4.6"]
+
+
+def test_every_compiler_of_an_extra_counts_for_the_key() -> None:
+    named = {requirement.name for extra in TORCH_PINS for requirement in extras()[extra]}
+    assert named <= set(packages.MADE_BY)
+    assert set(packages.COMPILERS) <= named
 
 
 # ---- packages that do not go together ----
