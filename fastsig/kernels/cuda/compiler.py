@@ -51,14 +51,11 @@ def _for_older_linkers(ptx: str, capability: tuple[int, int]) -> str:
     return ptx.replace(said[0], ".version {}.{}".format(*first), 1)
 
 
-def cubin_of(kernel: Kernel, capability: tuple[int, int]) -> bytes:
+def cubin_of(kernel: Kernel, capability: tuple[int, int], anew: bool = False) -> bytes:
     """The kernel's machine code: from the cache, or compiled and put there; where no cache can be written, compiled."""
-    kept = _kept(kernel.name, capability)
-    return compiled(kernel, capability) if kept is None else kept
-
-
-def compiled(kernel: Kernel, capability: tuple[int, int]) -> bytes:
-    """The kernel's machine code, made anew; in the cache it takes the place of what was there."""
+    kept = None if anew else _kept(kernel.name, capability)
+    if kept is not None:
+        return kept
     code = _linked(ptx_of(kernel, capability), kernel.name, capability)
     code_cache.keep(code_cache.users_directory(), *_entry(kernel.name, capability), code)
     return code
