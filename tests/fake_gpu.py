@@ -6,6 +6,8 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,8 @@ class Gpu:
     def __init__(self) -> None:
         self.launches: list[SimpleNamespace] = []
         self.current = 0
+        self.memory: list[tuple[int, int, int]] = []
+        """That the driver has given out: bytes, device, stream."""
         self.on: dict[int, int] = {}
         """Device by address, for arrays whose interface does not say it."""
 
@@ -198,6 +202,15 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
         ctypes.memset(address, 0, count)
 
     monkeypatch.setattr(cuda_launch, "clear", clear)
+
+    @contextmanager
+    def memory(count: int, device: int, stream: int) -> Iterator[int]:
+        held = ctypes.create_string_buffer(b"\x55" * count, count)
+        gpu.memory.append((count, device, stream))
+        yield ctypes.addressof(held)
+        gpu.memory.remove((count, device, stream))
+
+    monkeypatch.setattr(cuda_launch, "memory", memory)
 
     def view(x: DLPackArray) -> Any:
         return x.host.ctypes.data, x.host.shape, tuple(s // x.host.itemsize for s in x.host.strides), x.host.dtype, True

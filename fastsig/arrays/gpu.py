@@ -87,6 +87,10 @@ class Library(ABC):
     def stream(self, array: DeviceArray, device: int) -> int:
         """The handle of the stream that the caller works on."""
 
+    def makes(self, like: DeviceArray) -> bool:
+        """Whether it is known how to make an array like this one."""
+        return True
+
     @abstractmethod
     def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
         """A new array; order "K" keeps the order of the axes in memory where the shape is that of ``like``."""
@@ -171,6 +175,9 @@ class Interface(Library):
     def stream(self, array: DeviceArray, device: int) -> int:
         return int(array.given.__cuda_array_interface__.get("stream") or 0)
 
+    def makes(self, like: DeviceArray) -> bool:
+        return library_of(like.given) == "numba" or hasattr(like.given, "__array_namespace__")
+
     def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
         if library_of(like.given) == "numba":
             cuda = sys.modules["numba.cuda"]
@@ -200,16 +207,16 @@ class DLPack(Library):
     def stream(self, array: DeviceArray, device: int) -> int:
         return 0
 
+    def makes(self, like: DeviceArray) -> bool:
+        return hasattr(like.given, "__array_namespace__")
+
     def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
         return _from_namespace(like, shape, dtype)
 
 
 def _from_namespace(like: DeviceArray, shape: tuple[int, ...], dtype: str) -> Any:
-    """By the array API standard, where the array's library follows it."""
-    namespace = getattr(like.given, "__array_namespace__", None)
-    if namespace is None:
-        raise TypeError(f"how to make an array like {describe(like.given)} is not known; give out=")
-    made = namespace()
+    """By the array API standard, which the array's library follows."""
+    made = like.given.__array_namespace__()
     return made.empty(shape, dtype=getattr(made, NAMES[dtype]), device=like.given.device)
 
 
@@ -234,6 +241,19 @@ def read(x: Any) -> DeviceArray:
         It records gradients, is sparse or masked, or its library does not share its arrays; the message says what helps.
     """
     return library_for(x).read(x)
+
+
+def new(name: str, argument: str, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> DeviceArray:
+    """A new array for a result that the caller has given none for.
+
+    Raises
+    ------
+    TypeError
+        How to make one is not known; the message names the function and the argument that would give it.
+    """
+    if not like.library.makes(like):
+        raise TypeError(f"{name}: how to make an array like {describe(like.given)} is not known; give {argument}=")
+    return read(like.library.empty(like, shape, dtype, order, device))
 
 
 def read_output(name: str, argument: str, out: Any) -> DeviceArray:
