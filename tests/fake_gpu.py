@@ -102,6 +102,7 @@ class Tensor:
         self.negative = negative
         self.device = TorchDevice(device)
         self.requires_grad = requires_grad
+        self._version = 0
         self.dtype = TORCH_TYPES[host.dtype.name]
 
     shape = property(lambda self: self.host.shape)
@@ -120,6 +121,9 @@ class Tensor:
 
     def numel(self) -> int:
         return int(self.host.size)
+
+    def get_device(self) -> int:
+        return -1 if self.device.index is None else self.device.index
 
     def is_neg(self) -> bool:
         return self.negative
@@ -236,8 +240,14 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
         return Tensor(np.full_like(x.host, 77, kind), x.device.index or 0)
 
     torch_cuda = SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=17 + device))
+
+    def increment_version(x: Tensor) -> None:
+        x._version += 1
+
+    graph = SimpleNamespace(increment_version=increment_version)
     _module(
-        monkeypatch, "torch", cuda=torch_cuda, empty=torch_empty, empty_like=torch_empty_like, _C=SimpleNamespace(),
+        monkeypatch, "torch", autograd=SimpleNamespace(graph=graph), cuda=torch_cuda,
+        empty=torch_empty, empty_like=torch_empty_like, _C=SimpleNamespace(),
         is_grad_enabled=lambda: gpu_grad[0], Tensor=Tensor, strided=Tensor.layout, **TORCH_TYPES,
     )  # fmt: skip
     gpu_grad = [True]

@@ -10,6 +10,7 @@ import contextlib
 import math
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +84,9 @@ class Library(ABC):
         """Why no result can be written into this array, and what helps; "" where one can."""
         return ""
 
+    def written(self, x: Any) -> None:  # noqa: B027
+        """Tell the library that its array has been written into, where it keeps count of that."""
+
     @abstractmethod
     def stream(self, array: DeviceArray, device: int) -> int:
         """The handle of the stream that the caller works on."""
@@ -117,13 +121,17 @@ class Torch(Library):
             return "is a view whose memory holds the negatives of its values (is_neg() is true); give a tensor of its own"
         return ""
 
-    def stream(self, array: DeviceArray, device: int) -> int:
-        return self.raw_stream(device)
+    def written(self, x: Any) -> None:
+        sys.modules["torch"].autograd.graph.increment_version(x)
 
-    def raw_stream(self, device: int) -> int:
+    def stream(self, array: DeviceArray, device: int) -> int:
+        return self.current_stream()(device)
+
+    def current_stream(self) -> Callable[[int], int]:
+        """What gives the handle of a device's current stream."""
         torch = sys.modules["torch"]
         raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)  # a third of the time of the public way, where there is one
-        return int(raw(device) if raw is not None else torch.cuda.current_stream(device).cuda_stream)
+        return raw if raw is not None else lambda device: torch.cuda.current_stream(device).cuda_stream
 
     def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
         torch = sys.modules["torch"]

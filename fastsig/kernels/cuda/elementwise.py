@@ -139,6 +139,7 @@ def elementwise(
                 raise ValueError(f"{name}: out overlaps {argument} but is not the same elements; give an array of its own")
     if target.size:
         _run(name, arrays, mask, target, shape, loop, device)
+        target.library.written(target.given)
     return target.given
 
 

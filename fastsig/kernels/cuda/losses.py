@@ -160,6 +160,8 @@ def run(
         *(1,) * padding, *layout.shape, *(s for step in steps for s in step),
     )  # fmt: skip
     launch.start(loaded, ops.device, ops.stream, -(-ops.size // BLOCK) * sums.WARP, arguments)
+    for target in outputs.values():
+        target.library.written(target.given)
 
 
 def _times(ops: DeviceOperands) -> int:
@@ -185,6 +187,7 @@ def _finish(ops: DeviceOperands, work: Work, reduction: str, out: DeviceArray) -
     known = 1 if reduction == "sum" else ops.size if ops.mask is None else 0
     loaded = launch.kernel(("finish", out.dtype), lambda: totals.finish(out.dtype), ops.device)
     launch.start(loaded, ops.device, ops.stream, sums.WARP, (work.total, work.counted, _times(ops), known, out.address))
+    out.library.written(out.given)
 
 
 def _refuse(ops: DeviceOperands, reduction: str) -> None:
