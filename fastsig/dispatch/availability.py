@@ -23,7 +23,7 @@ if c is None and numba_status.installed() != "available":
 
 
 def backends() -> dict[str, str]:
-    """Each backend, and "available" or the reason why it is not. Loads Numba, where it is installed, to know.
+    """Each backend, and "available" or the reason why it is not. Loads Numba, where it is installed, to know; starts no CUDA.
 
     Returns
     -------
