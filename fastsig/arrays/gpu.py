@@ -276,8 +276,12 @@ def stream_of(first: DeviceArray) -> int:
 
 def other_streams(stream: int, arrays: Sequence[DeviceArray]) -> list[int]:
     """Those that arrays of a call belong to besides the stream of the first one, on which the call's work is."""
-    at_once = arrays[0].library if arrays[0].library.has_current_stream else None
-    found = {array.library.stream(array) for array in arrays if array.library is not at_once}
+    first = arrays[0].library
+    if first.has_current_stream:
+        arrays = [array for array in arrays if array.library is not first]
+        if not arrays:
+            return []
+    found = {array.library.stream(array) for array in arrays}
     return sorted(other for other in found if other is not None and other != stream)
 
 
