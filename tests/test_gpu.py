@@ -14,7 +14,11 @@ import fastsig as fs
 from fastsig.ops import OPS
 
 STATUS = fs.backends()["cuda"]
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(STATUS != "available", reason=f"no CUDA here: {STATUS}")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(STATUS != "available", reason=f"no CUDA here: {STATUS}"),
+    pytest.mark.filterwarnings("default"),  # of torch, CuPy, Numba and NVIDIA's packages, in whatever versions a machine has
+]
 UNARY = [op for op in OPS if op.nin == 1]
 EACH_UNARY = pytest.mark.parametrize("op", UNARY, ids=lambda op: op.name)
 BLOCK = 1 << 26
