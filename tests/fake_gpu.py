@@ -88,13 +88,14 @@ class TorchDevice:
 
 
 class Tensor:
-    """As torch's: strides in elements, ``data_ptr()``, a dtype of its own."""
+    """As torch's: strides in elements, ``data_ptr()``, a dtype of its own, and the negative bit: the values of ``host``, negated."""
 
     layout = "torch.strided"
     is_cuda = True
 
-    def __init__(self, host: np.ndarray[Any, Any], device: int = 0, requires_grad: bool = False) -> None:
+    def __init__(self, host: np.ndarray[Any, Any], device: int = 0, requires_grad: bool = False, negative: bool = False) -> None:
         self.host = host
+        self.negative = negative
         self.device = TorchDevice(device)
         self.requires_grad = requires_grad
         self.dtype = TORCH_TYPES[host.dtype.name]
@@ -115,6 +116,13 @@ class Tensor:
 
     def numel(self) -> int:
         return int(self.host.size)
+
+    def is_neg(self) -> bool:
+        return self.negative
+
+    def resolve_neg(self) -> Tensor:
+        assert self.negative, "a copy that nobody needs"
+        return Tensor(-self.host, self.device.index or 0)
 
     def permute(self, *axes: int) -> Tensor:
         return Tensor(self.host.transpose(axes), self.device.index or 0)

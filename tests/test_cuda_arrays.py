@@ -176,6 +176,47 @@ def test_a_device_that_only_the_driver_knows(gpu: Gpu) -> None:
         fs.sigmoid(x, out=out)
 
 
+# ---- torch's negative bit ----
+
+
+def negated(values: np.ndarray[Any, Any], device: int = 0) -> Tensor:
+    """A tensor of these values whose memory holds their negatives, as ``z.conj().imag`` is."""
+    return Tensor(-values, device, negative=True)
+
+
+def test_a_negated_view_counts_by_its_values(gpu: Gpu) -> None:
+    """The short way leaves it to the general one."""
+    x, out = X.copy(), Tensor(np.empty_like(X))
+    assert same_but_nan(fs.sigmoid(negated(x)).host, fs.sigmoid(x))
+    assert same_but_nan(fs.sigmoid(negated(x), out=out).host, fs.sigmoid(x))
+    assert same_but_nan(fs.sigmoid(negated(x[::3])).host, fs.sigmoid(x[::3]))
+    t, w = np.linspace(0, 1, X.size, dtype=np.float32), np.linspace(0, 2, X.size, dtype=np.float32)
+    loss, grad = fs.bce_with_logits_value_and_grad(negated(x), negated(t), weight=negated(w), pos_weight=negated(w))
+    want, want_grad = fs.bce_with_logits_value_and_grad(x, t, weight=w, pos_weight=w)
+    assert same_but_nan(loss.host, np.asarray(want))
+    assert same_but_nan(grad.host, want_grad)
+    assert same_but_nan(fs.swiglu(negated(x), negated(w)).host, fs.swiglu(x, w))
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda x, view: fs.sigmoid(x, out=view), "sigmoid: out"),
+        (lambda x, view: fs.sigmoid(x, out=(view,)), "sigmoid: out"),
+        (lambda x, view: fs.bce(x, x, reduction="none", out=view), "bce: out"),
+        (lambda x, view: fs.bce_with_logits_value_and_grad(x, x, grad_out=view), "bce_with_logits_value_and_grad: grad_out"),
+        (lambda x, view: fs.bce_with_logits_grad_hess(x, x, hess_out=view), "bce_with_logits_grad_hess: hess_out"),
+        (lambda x, view: fs.swiglu(x, x, out=view), "swiglu: out"),
+    ],
+)
+def test_nothing_is_written_into_a_negated_view(call: Any, argument: str, gpu: Gpu) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^{argument} is a view whose memory holds the negatives of its values .*give a tensor of its own"
+    ):
+        call(Tensor(X), negated(X))
+    assert not gpu.launches
+
+
 # ---- what is refused, and in which words ----
 
 

@@ -14,17 +14,56 @@ from fastsig.ops import OPS
 
 pytestmark = need_compiler
 CAPABILITIES = [(7, 5), (8, 0), (9, 0), (10, 0), (12, 0)]
-EACH_CAPABILITY = pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda c: "sm_{}{}".format(*c))
+"""Those of the report."""
+ALIKE = {(8, 6): (8, 0), (8, 9): (8, 0), (10, 3): (10, 0), (12, 1): (12, 0)}
+"""Architectures for which the compiler writes the same text as for another."""
+ALL = [*CAPABILITIES, (11, 0), *ALIKE]
+by_capability = lambda capabilities: pytest.mark.parametrize("capability", capabilities, ids="sm_{0[0]}{0[1]}".format)  # noqa: E731
 
 
-@EACH_CAPABILITY
-def test_every_kernel_assembles_without_spills_or_forbidden_instructions(capability: tuple[int, int]) -> None:
-    import cuda_report
+def assembled(texts: dict[str, str], capability: tuple[int, int], folder: Path) -> None:
+    """Every kernel, in PTX by its name, passes the assembler and the audit."""
+    import ptx_audit
 
-    found = cuda_report.measured(capability)
-    assert {kernel.name for kernel in found} == {kernel.name for kernel in cuda_report.named().values()}
+    found = ptx_audit.assemble(ptx_audit.joined(list(texts.values())), capability, folder / "kernels.cubin")
+    assert {kernel.name for kernel in found} == texts.keys()
     assert not [kernel for kernel in found if kernel.spilled]
     assert all(kernel.registers <= (64 if "flat" in kernel.name else 168) for kernel in found), max(found, key=lambda k: k.registers)
+
+
+@by_capability([*CAPABILITIES, (11, 0)])
+def test_every_kernel_assembles_without_spills_or_forbidden_instructions(capability: tuple[int, int], tmp_path: Path) -> None:
+    import cuda_report
+    from ptx_audit import forbidden
+
+    from fastsig.kernels.cuda import compiler
+
+    texts = {kernel.name: compiler.ptx_of(kernel, capability) for kernel in cuda_report.named().values()}
+    wrong = {name: found for name, text in texts.items() if (found := forbidden(text))}
+    assert not wrong, wrong
+    assembled(texts, capability, tmp_path)
+    for other in (other for other, like in ALIKE.items() if like == capability):
+        head = header(compiler.ptx_of(cuda_report.named()["sigmoid_f32_flat"], other))
+        assembled({name: text.replace(header(text), head) for name, text in texts.items()}, other, tmp_path)
+
+
+def header(text: str) -> str:
+    """Version and target."""
+    found = re.search(r"^\.version .*\n\.target .*\n", text, re.MULTILINE)
+    assert found
+    return found[0]
+
+
+@pytest.mark.parametrize("name", ["sigmoid_bf16_flat", "silu_grad_f64_flat", "loss_every_option_f16", "lstm_cell_f32_2n", "finish_f32"])
+def test_architectures_that_are_alike(name: str) -> None:
+    import cuda_report
+
+    from fastsig.kernels.cuda import compiler
+
+    kernel = cuda_report.named()[name]
+    for other, like in ALIKE.items():
+        ours, theirs = (compiler.ptx_of(kernel, capability) for capability in (other, like))
+        assert ours == theirs.replace(header(theirs), header(ours))
 
 
 def test_the_report_has_every_operation_and_architecture() -> None:
@@ -37,6 +76,44 @@ def test_the_report_has_every_operation_and_architecture() -> None:
     listed = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
     assert listed == set(cuda_report.named()), "run tools/cuda_report.py"
     assert all(f"{op.name}_{dtype}_flat" in listed for op in OPS for dtype in ("f16", "bf16", "f32", "f64"))
+
+
+# ---- the version of PTX ----
+
+OLDEST = {(10, 0): "8.6", (10, 3): "8.8", (11, 0): "9.0", (12, 0): "8.7", (12, 1): "8.8"}
+"""That an architecture allows; of those before sm_100, that of the oldest CUDA whose linker is used."""
+
+
+@by_capability(ALL)
+def test_the_oldest_version_of_ptx_gives_the_same_machine_code(capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    import cuda_report
+
+    from fastsig.kernels.cuda import compiler
+
+    for name in ("sigmoid_bf16_flat", "loss_every_option_f16"):
+        kernel = cuda_report.named()[name]
+        text = compiler.ptx_of(kernel, capability)
+        with monkeypatch.context() as changed:
+            changed.setattr(compiler, "_for_older_linkers", lambda ptx, capability: ptx)
+            compilers_own = compiler.ptx_of(kernel, capability)
+        oldest = f".version {OLDEST.get(capability, '8.0')}\n"
+        assert text != compilers_own
+        assert oldest in text
+        assert compiler._linked(text, kernel.name, capability) == compiler._linked(compilers_own, kernel.name, capability)
+        if capability in OLDEST:
+            with pytest.raises(RuntimeError, match=r"PTX \.version 8\.5 does not support|requires PTX ISA|\.target sm_"):
+                compiler._linked(text.replace(oldest, ".version 8.5\n"), kernel.name, capability)
+
+
+@pytest.mark.parametrize(
+    ("written", "capability", "said"),
+    [("9.5", (9, 0), "8.0"), ("7.8", (9, 0), "7.8"), ("8.6", (10, 0), "8.6"), ("9.5", (10, 0), "8.6"), ("9.9", (13, 0), "9.9")],
+)
+def test_no_version_is_raised_nor_guessed(written: str, capability: tuple[int, int], said: str) -> None:
+    from fastsig.kernels.cuda import compiler
+
+    text = "// 1.2\n.version {}\n.target sm_90\n"
+    assert compiler._for_older_linkers(text.format(written), capability) == text.format(said)
 
 
 def _compiled(function: Any, *types: Any) -> str:
@@ -141,12 +218,12 @@ def test_cubins_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_change_of_source_or_compiler_is_another_cubin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastsig.kernels.cuda import compiler
+    from fastsig.kernels.cuda import compiler, packages
 
     monkeypatch.setenv("FASTSIG_CACHE_DIR", str(tmp_path))
     compiler.cubin_of(_kernel(), (9, 0))
-    monkeypatch.setattr(compiler, "_version", lambda name: "another")
-    monkeypatch.setattr(compiler, "_stamp", compiler._stamp.__wrapped__)
+    monkeypatch.setattr(packages, "version", lambda name: "another")
+    monkeypatch.setattr(packages, "stamp", packages.stamp.__wrapped__)
     assert not compiler.is_cached(_kernel(), (9, 0))
 
 

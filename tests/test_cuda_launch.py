@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -122,6 +123,54 @@ def test_a_kernel_is_loaded_once(launch: Any, monkeypatch: pytest.MonkeyPatch) -
     launch.module.kernel(("k",), make, 0)
     assert made == [("k", 1), ("k", 0)]
     assert "is loaded, which took" in launch.module.state(("k",), make, 1)
+
+
+class Library:
+    """``ObjectCode`` with a driver that loads only some machine code, and says of the rest what the real one does."""
+
+    def __init__(self, good: bytes, error: str) -> None:
+        self.good, self.error, self.seen = good, error, []  # type: ignore[var-annotated]
+
+    def from_cubin(self, code: bytes, name: str) -> Any:
+        self.seen.append(code)
+        if code != self.good:
+            raise RuntimeError(self.error)
+        return SimpleNamespace(get_kernel=lambda kernel: f"loaded {kernel}")
+
+
+REFUSED = "CUDA_ERROR_INVALID_IMAGE: This indicates that the device kernel image is invalid."
+
+
+def test_a_cubin_that_the_driver_refuses_is_compiled_again(launch: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Once, and takes the place of the other one in the cache."""
+    from fastsig.kernels.cuda import elementwise_kernels
+
+    monkeypatch.setenv("FASTSIG_CACHE_DIR", str(tmp_path))
+    compiler, made = launch.module.compiler, elementwise_kernels.flat("sigmoid", "f32")
+    good = compiler.cubin_of(made, (9, 0))
+    entry = compiler._entry(made.name, (9, 0))
+    compiler.code_cache.keep(compiler.code_cache.users_directory(), *entry, b"other machine code")
+    library = Library(good, REFUSED)
+    monkeypatch.setattr(launch.module, "ObjectCode", library)
+    assert launch.module.kernel(("k",), lambda: made, 1) == f"loaded {made.name}"
+    assert library.seen == [b"other machine code", good]
+    assert compiler.cubin_of(made, (9, 0)) == good
+    launch.module._loaded.clear()
+    launch.module.kernel(("k",), lambda: made, 1)
+    assert library.seen[2:] == [good]
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(REFUSED, 2), ("CUDA_ERROR_OUT_OF_MEMORY: The API call failed because it was unable to allocate", 1)]
+)
+def test_what_compiling_again_does_not_mend_is_raised(error: str, tries: int, launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library(b"", error)
+    monkeypatch.setattr(launch.module, "ObjectCode", library)
+    monkeypatch.setattr(launch.module.compiler, "cubin_of", lambda kernel, capability, anew=False: b"anew" if anew else b"kept")
+    with pytest.raises(RuntimeError, match=error.partition(":")[0]):
+        launch.module.kernel(("k",), lambda: SimpleNamespace(name="k"), 0)
+    assert library.seen == [b"kept", b"anew"][:tries]
+    assert launch.context.current == 0
 
 
 def test_an_error_of_the_driver_is_named(launch: Any) -> None:

@@ -172,3 +172,13 @@ def test_what_is_refused(torch: Any) -> None:
     with pytest.raises(ValueError, match="out has shape"):
         fs.sigmoid(x.detach(), out=torch.empty(3, device="cuda"))
     assert (fs.sigmoid(x.detach()) == float(fs.sigmoid(np.float32(1)))).all()
+
+
+def test_a_negated_view(torch: Any) -> None:
+    """``z.conj().imag`` is a view of raw memory that holds the negatives of its values."""
+    view = torch.complex(torch.ones(1000, device="cuda"), torch.linspace(-9, 9, 1000, device="cuda")).conj().imag
+    assert view.is_neg()
+    want = fs.sigmoid(to_host(view.resolve_neg(), np.dtype("f4")))
+    assert same_but_nan(to_host(fs.sigmoid(view), want.dtype), want)
+    with pytest.raises(ValueError, match="out is a view whose memory holds the negatives of its values"):
+        fs.sigmoid(view, out=view)

@@ -79,6 +79,10 @@ class Library(ABC):
     def read(self, x: Any) -> DeviceArray:
         """What the library says of its array; TypeError where it cannot be computed with."""
 
+    def unwritable(self, x: Any) -> str:
+        """Why no result can be written into this array, and what helps; "" where one can."""
+        return ""
+
     @abstractmethod
     def stream(self, array: DeviceArray, device: int) -> int:
         """The handle of the stream that the caller works on."""
@@ -98,9 +102,16 @@ class Torch(Library):
             )
         if str(x.layout) != "torch.strided":
             raise TypeError(f"{describe(x)} has the layout {x.layout}; pass x.to_dense()")
+        if x.is_neg():
+            x = x.resolve_neg()
         size = x.element_size()
         strides = tuple(step * size for step in x.stride())
         return DeviceArray(x, self, x.device.index or 0, x.data_ptr(), tuple(x.shape), strides, type_of(x.dtype))
+
+    def unwritable(self, x: Any) -> str:
+        if x.is_neg():
+            return "is a view whose memory holds the negatives of its values (is_neg() is true); give a tensor of its own"
+        return ""
 
     def stream(self, array: DeviceArray, device: int) -> int:
         return self.raw_stream(device)
@@ -223,6 +234,26 @@ def read(x: Any) -> DeviceArray:
         It records gradients, is sparse or masked, or its library does not share its arrays; the message says what helps.
     """
     return library_for(x).read(x)
+
+
+def read_output(name: str, argument: str, out: Any) -> DeviceArray:
+    """What is to be known about an array of the caller's that a result is to be written into.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for ``read``; or no result can be written there. The message names the function and the argument.
+    """
+    library = library_for(out)
+    problem = library.unwritable(out)
+    if problem:
+        raise ValueError(f"{name}: {argument} {problem}")
+    target = library.read(out)
+    if not target.writable:
+        raise ValueError(f"{name}: {argument} is read-only; give a writable array")
+    if any(step == 0 and length > 1 for step, length in zip(target.strides, target.shape, strict=True)):
+        raise ValueError(f"{name}: {argument} is a broadcast view, whose elements share memory; give a full array")
+    return target
 
 
 def shadow(array: DeviceArray) -> np.ndarray[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,8 +34,7 @@ def _room(name: str) -> Any:
     found = _rooms.get(name)
     if found is None:
         with first_calls.LOCK:
-            first_calls.before_a_backend_is_loaded()
-            found = _rooms[name] = importlib.import_module(f"fastsig.kernels.cuda.{name}")
+            found = _rooms[name] = cuda_status.load(name)
     return found
 
 

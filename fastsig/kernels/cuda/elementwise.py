@@ -75,15 +75,11 @@ def _output(
         out = out[0]
     if out is None:
         return da.read(first.library.empty(first, shape, loop, order, device))
-    target = da.read(out)
-    if not target.writable:
-        raise ValueError(f"{name}: out is read-only; give a writable array")
+    target = da.read_output(name, "out", out)
     if target.shape != shape:
         raise ValueError(f"{name}: out has shape {target.shape}; the result has shape {shape}")
     if target.dtype not in REALS or not may_cast(loop, target.dtype, casting):
         raise TypeError(f"{name}: out has dtype {target.dtype}; give an array of {da.NAMES[loop]}, or of another float type that holds it")
-    if any(step == 0 and length > 1 for step, length in zip(target.strides, target.shape, strict=True)):
-        raise ValueError(f"{name}: out is a broadcast view, whose elements share memory; give a full array")
     return target
 
 

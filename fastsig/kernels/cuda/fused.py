@@ -37,15 +37,11 @@ def output(name: str, argument: str, out: Any, first: DeviceArray, shape: tuple[
     """A new array like the first argument, or the caller's, checked."""
     if out is None:
         return da.read(first.library.empty(first, shape, first.dtype, "C", device))
-    target = da.read(out)
-    if not target.writable:
-        raise ValueError(f"{name}: {argument} is read-only; give a writable array")
+    target = da.read_output(name, argument, out)
     if target.shape != shape:
         raise ValueError(f"{name}: {argument} has shape {target.shape}; the result has shape {shape}")
     if target.dtype != first.dtype:
         raise TypeError(f"{name}: {argument} has dtype {target.dtype}; the result has dtype {da.NAMES[first.dtype]}")
-    if any(step == 0 and length > 1 for step, length in zip(target.strides, target.shape, strict=True)):
-        raise ValueError(f"{name}: {argument} is a broadcast view, whose elements share memory; give a full array")
     elementwise.one_device(name, {"the arguments": first, argument: target})
     return target
 

@@ -98,10 +98,27 @@ def kernel(key: tuple[Any, ...], make: Callable[[], Kernel], device: int) -> Any
             if found is None:
                 since, made = time.perf_counter(), make()
                 with _On(device):
-                    code = ObjectCode.from_cubin(compiler.cubin_of(made, capability(device)), name=made.name)
-                    found = _loaded[device, key] = code.get_kernel(made.name)
+                    found = _loaded[device, key] = _load(made, device)
                 _seconds[device, key] = time.perf_counter() - since
     return found
+
+
+_REFUSALS = ("INVALID_IMAGE", "INVALID_SOURCE", "NO_BINARY_FOR_GPU", "NOT_FOUND")
+"""Of the driver: it does not load this machine code, or finds no such kernel in it."""
+
+
+def _load(made: Kernel, device: int) -> Any:
+    """The kernel as the driver has it. What it refuses of the cache is compiled again, and replaced there."""
+    try:
+        return _given_to_driver(made, compiler.cubin_of(made, capability(device)))
+    except Exception as error:
+        if not any(f"CUDA_ERROR_{refusal}" in str(error) for refusal in _REFUSALS):
+            raise
+        return _given_to_driver(made, compiler.cubin_of(made, capability(device), anew=True))
+
+
+def _given_to_driver(made: Kernel, code: bytes) -> Any:
+    return ObjectCode.from_cubin(code, name=made.name).get_kernel(made.name)
 
 
 def clear(address: int, count: int, device: int, stream: int) -> None:

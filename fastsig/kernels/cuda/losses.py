@@ -80,8 +80,6 @@ def output(ops: DeviceOperands, argument: str, out: Any, others: Sequence[Device
         raise TypeError(
             f"{ops.name}: {argument} has dtype {target.dtype}; the result has dtype {da.NAMES[ops.dtype]}, that of {ops.arguments[0]}"
         )
-    if any(step == 0 and length > 1 for step, length in zip(target.strides, target.shape, strict=True)):
-        raise ValueError(f"{ops.name}: {argument} is a broadcast view, whose elements share memory; give a full array")
     for other in others:
         if calls.corrupts(target, other) or target.address == other.address:
             raise ValueError(f"{ops.name}: {argument} shares memory with another output; give each result an array of its own")
@@ -92,9 +90,7 @@ def output(ops: DeviceOperands, argument: str, out: Any, others: Sequence[Device
 
 
 def _given(ops: DeviceOperands, argument: str, out: Any, shape: tuple[int, ...]) -> DeviceArray:
-    target = da.read(out)
-    if not target.writable:
-        raise ValueError(f"{ops.name}: {argument} is read-only; give a writable array")
+    target = da.read_output(ops.name, argument, out)
     if target.shape != shape:
         raise ValueError(f"{ops.name}: {argument} has shape {target.shape}; the result has shape {shape}")
     calls.one_device(ops.name, {ops.arguments[0]: ops.first, argument: target})

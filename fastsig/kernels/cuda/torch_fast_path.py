@@ -18,7 +18,7 @@ _ready: dict[tuple[str, Any, int], tuple[Any, int, int]] = {}
 def torch_unary(name: str, x: Any, out: Any) -> Any:
     """The result, or NotImplemented."""
     torch = sys.modules["torch"]
-    if type(x) is not torch.Tensor or x.requires_grad or x.layout is not torch.strided or not x.is_contiguous():
+    if type(x) is not torch.Tensor or x.requires_grad or x.layout is not torch.strided or not x.is_contiguous() or x.is_neg():
         return NotImplemented
     dtype, device = x.dtype, x.device.index
     ready = _ready.get((name, dtype, device)) or _prepare(name, dtype, device)
@@ -32,7 +32,7 @@ def torch_unary(name: str, x: Any, out: Any) -> Any:
     else:
         if type(out) is not torch.Tensor or out.dtype is not dtype or not out.is_cuda or out.device.index != device:
             return NotImplemented
-        if out.requires_grad or out.shape != x.shape or out.layout is not torch.strided or not out.is_contiguous():
+        if out.requires_grad or out.shape != x.shape or out.layout is not torch.strided or not out.is_contiguous() or out.is_neg():
             return NotImplemented
         target = out.data_ptr()
         if source != target and abs(source - target) < n * size:
