@@ -181,7 +181,7 @@ NAMES = _names(_div)
 
 UNGUARDED = _names(_quotient)
 """With float32 divisions that give the same bits where the quotient and all between are normal numbers. A formula may be taken from
-here only if that has been tried with all of its arguments, and with reciprocals an ULP off: ``tools/quotients.py``."""
+here only if that has been tried with all of its arguments, and with reciprocals an ULP off: ``tools/quotients.c``."""
 
 
 @cache
