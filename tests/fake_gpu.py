@@ -6,6 +6,8 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,8 @@ class Gpu:
     def __init__(self) -> None:
         self.launches: list[SimpleNamespace] = []
         self.current = 0
+        self.memory: list[tuple[int, int, int]] = []
+        """That the driver has given out: bytes, device, stream."""
         self.on: dict[int, int] = {}
         """Device by address, for arrays whose interface does not say it."""
 
@@ -98,6 +102,7 @@ class Tensor:
         self.negative = negative
         self.device = TorchDevice(device)
         self.requires_grad = requires_grad
+        self._version = 0
         self.dtype = TORCH_TYPES[host.dtype.name]
 
     shape = property(lambda self: self.host.shape)
@@ -116,6 +121,9 @@ class Tensor:
 
     def numel(self) -> int:
         return int(self.host.size)
+
+    def get_device(self) -> int:
+        return -1 if self.device.index is None else self.device.index
 
     def is_neg(self) -> bool:
         return self.negative
@@ -199,6 +207,15 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
 
     monkeypatch.setattr(cuda_launch, "clear", clear)
 
+    @contextmanager
+    def memory(count: int, device: int, stream: int) -> Iterator[int]:
+        held = ctypes.create_string_buffer(b"\x55" * count, count)
+        gpu.memory.append((count, device, stream))
+        yield ctypes.addressof(held)
+        gpu.memory.remove((count, device, stream))
+
+    monkeypatch.setattr(cuda_launch, "memory", memory)
+
     def view(x: DLPackArray) -> Any:
         return x.host.ctypes.data, x.host.shape, tuple(s // x.host.itemsize for s in x.host.strides), x.host.dtype, True
 
@@ -223,8 +240,14 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
         return Tensor(np.full_like(x.host, 77, kind), x.device.index or 0)
 
     torch_cuda = SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=17 + device))
+
+    def increment_version(x: Tensor) -> None:
+        x._version += 1
+
+    graph = SimpleNamespace(increment_version=increment_version)
     _module(
-        monkeypatch, "torch", cuda=torch_cuda, empty=torch_empty, empty_like=torch_empty_like, _C=SimpleNamespace(),
+        monkeypatch, "torch", autograd=SimpleNamespace(graph=graph), cuda=torch_cuda,
+        empty=torch_empty, empty_like=torch_empty_like, _C=SimpleNamespace(),
         is_grad_enabled=lambda: gpu_grad[0], Tensor=Tensor, strided=Tensor.layout, **TORCH_TYPES,
     )  # fmt: skip
     gpu_grad = [True]

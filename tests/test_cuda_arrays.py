@@ -176,6 +176,36 @@ def test_a_device_that_only_the_driver_knows(gpu: Gpu) -> None:
         fs.sigmoid(x, out=out)
 
 
+# ---- torch's version counter ----
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, out: fs.sigmoid(x, out=out),
+        lambda x, out: fs.sigmoid(x, out=out, dtype="f4"),
+        lambda x, out: fs.swiglu(x, x, out=out),
+        lambda x, out: fs.bce_with_logits(x, x, reduction="none", check=False, out=out),
+        lambda x, out: fs.bce_with_logits_value_and_grad(x, x, check=False, grad_out=out),
+        lambda x, out: fs.bce_with_logits_grad_hess(x, x, check=False, hess_out=out),
+    ],
+)
+def test_autograd_hears_of_what_was_written(call: Any, gpu: Gpu) -> None:
+    """So that a graph which has saved the tensor does not take the new values for the old ones."""
+    x, out = Tensor(X), Tensor(np.empty_like(X))
+    call(x, out)
+    assert out._version > 0
+    assert x._version == 0
+    with pytest.raises(ValueError, match="shape"):
+        call(x, Tensor(np.empty(5, "f4")))
+
+
+def test_autograd_hears_of_a_reduced_loss() -> None:
+    out = Tensor(np.empty((), "f4"))
+    fs.bce_with_logits(Tensor(X), Tensor(X), check=False, out=out)
+    assert out._version > 0
+
+
 # ---- torch's negative bit ----
 
 

@@ -36,6 +36,14 @@ class Context:
         self.log.append(("clear", address, value, count, stream, self.current))
         return (0,)
 
+    def cuMemAllocAsync(self, count: int, stream: int) -> tuple[Any, ...]:
+        self.log.append(("allocate", count, stream, self.current))
+        return 0, 4096
+
+    def cuMemFreeAsync(self, address: int, stream: int) -> tuple[Any, ...]:
+        self.log.append(("free", address, stream, self.current))
+        return (0,)
+
 
 @pytest.fixture
 def launch(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -88,6 +96,14 @@ def test_a_failed_launch_restores_the_device(launch: Any, monkeypatch: pytest.Mo
 def test_clear(launch: Any) -> None:
     launch.module.clear(4096, 80, 1, 9)
     assert launch.context.log == [("clear", 4096, 0, 80, 9, 1), ("back to", 0)]
+
+
+def test_memory_of_the_driver(launch: Any) -> None:
+    """It is put on the stream that it is taken back on, also where what is between fails."""
+    with pytest.raises(ZeroDivisionError), launch.module.memory(80, 1, 9) as address:
+        assert address == 4096
+        1 / 0  # noqa: B018
+    assert launch.context.log == [("allocate", 80, 9, 1), ("back to", 0), ("free", 4096, 9, 1), ("back to", 0)]
 
 
 def test_the_grid_has_an_end(launch: Any) -> None:

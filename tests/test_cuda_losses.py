@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_here import DIALECTS, need_compiler, run, same_but_nan, storage
-from fake_gpu import CuPyArray, Gpu, InterfaceArray, Tensor
+from fake_gpu import CuPyArray, DLPackArray, Gpu, InterfaceArray, Tensor
 
 import fastsig as fs
 from fastsig.kernels import plan
@@ -189,10 +189,38 @@ def test_torch_gives_torch(gpu: Gpu) -> None:
     assert same_but_nan(loss.host, np.asarray(fs.bce_with_logits(x, t)))
 
 
+@pytest.mark.parametrize("make", [InterfaceArray, DLPackArray])
+def test_arrays_that_have_an_interface_and_nothing_else(make: Any, gpu: Gpu) -> None:
+    """All that ``sigmoid`` takes with ``out=``, not even a dtype of their own; the sum is taken in memory of the driver."""
+    x, t, w, _, mask = data(2000)
+    operands = make(x), make(t)
+    options = {"weight": make(w), "mask": make(mask)}
+    want, want_grad = fs.bce_with_logits_value_and_grad(x, t, weight=w, mask=mask)
+    out, grad = make(np.zeros((), "f4")), make(np.zeros(2000, "f4"))
+    assert fs.bce_with_logits_value_and_grad(*operands, **options, out=out, grad_out=grad) == (out, grad)
+    assert same_but_nan(out.host, np.asarray(want))
+    assert same_but_nan(grad.host, want_grad)
+    out.host[()] = 0
+    assert fs.bce_with_logits(*operands, **options, out=out) is out
+    assert same_but_nan(out.host, np.asarray(want))
+    loss = make(np.zeros(2000, "f4"))
+    assert fs.bce_with_logits(*operands, reduction="none", out=loss) is loss
+    assert same_but_nan(loss.host, fs.bce_with_logits(x, t, reduction="none"))
+    assert not gpu.memory
+    for call, argument in (
+        (lambda: fs.bce_with_logits(*operands), "bce_with_logits: .*; give out="),
+        (lambda: fs.bce_with_logits_value_and_grad(*operands, out=out), "bce_with_logits_value_and_grad: .*; give grad_out="),
+        (lambda: fs.bce_with_logits_grad_hess(*operands, grad_out=grad), "bce_with_logits_grad_hess: .*; give hess_out="),
+    ):
+        with pytest.raises(TypeError, match=rf"^{argument}$"):
+            call()
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
         (lambda x, t: fs.bce_with_logits(x, t.host), ValueError, "logits is on cuda:0, targets is on cpu"),
+        (lambda x, t: fs.bce_with_logits(x, np.float32(1)), TypeError, "targets is .*float32; give an array on the device of logits"),
         (lambda x, t: fs.bce_with_logits(x, 1), TypeError, "targets is int; give an array on the device of logits"),
         (lambda x, t: fs.bce_with_logits(x, CuPyArray(t.host[:5])), ValueError, r"targets of shape \(5,\) .* logits of shape \(1100,\)"),
         (lambda x, t: fs.bce_with_logits(CuPyArray(x.host[:, None]), t), ValueError, r"shape \(1100,\) .* logits of shape \(1100, 1\)"),

@@ -48,6 +48,17 @@ def test_nothing_is_written_into_a_negated_view() -> None:
         da.read_output("sigmoid", "out", negated())
 
 
+def test_autograd_refuses_a_graph_whose_saved_tensor_was_written() -> None:
+    x = torch.ones(3, requires_grad=True)
+    saved = torch.full((3,), 2.0)
+    y = (x * saved).sum()
+    da.TORCH.written(saved)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+    with torch.inference_mode():
+        da.TORCH.written(torch.ones(3))
+
+
 def test_complex_numbers_are_of_no_type_that_is_read() -> None:
     """So their conjugate bit is never met."""
     assert da.read(torch.zeros(3, dtype=torch.complex64).conj()).dtype not in da.SIZES

@@ -182,3 +182,12 @@ def test_a_negated_view(torch: Any) -> None:
     assert same_but_nan(to_host(fs.sigmoid(view), want.dtype), want)
     with pytest.raises(ValueError, match="out is a view whose memory holds the negatives of its values"):
         fs.sigmoid(view, out=view)
+
+
+def test_autograd_hears_of_what_was_written(torch: Any) -> None:
+    x, out, loss, grad = (torch.ones(1000, device="cuda") for _ in range(4))
+    loss = torch.ones((), device="cuda")
+    fs.sigmoid(x, out=out)
+    fs.bce_with_logits_value_and_grad(x, x, out=loss, grad_out=grad)
+    assert all(tensor._version == 1 for tensor in (out, loss, grad))
+    assert x._version == 0

@@ -10,6 +10,7 @@ import contextlib
 import math
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,9 +84,16 @@ class Library(ABC):
         """Why no result can be written into this array, and what helps; "" where one can."""
         return ""
 
+    def written(self, x: Any) -> None:  # noqa: B027
+        """Tell the library that its array has been written into, where it keeps count of that."""
+
     @abstractmethod
     def stream(self, array: DeviceArray, device: int) -> int:
         """The handle of the stream that the caller works on."""
+
+    def makes(self, like: DeviceArray) -> bool:
+        """Whether it is known how to make an array like this one."""
+        return True
 
     @abstractmethod
     def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
@@ -113,13 +121,17 @@ class Torch(Library):
             return "is a view whose memory holds the negatives of its values (is_neg() is true); give a tensor of its own"
         return ""
 
-    def stream(self, array: DeviceArray, device: int) -> int:
-        return self.raw_stream(device)
+    def written(self, x: Any) -> None:
+        sys.modules["torch"].autograd.graph.increment_version(x)
 
-    def raw_stream(self, device: int) -> int:
+    def stream(self, array: DeviceArray, device: int) -> int:
+        return self.current_stream()(device)
+
+    def current_stream(self) -> Callable[[int], int]:
+        """What gives the handle of a device's current stream."""
         torch = sys.modules["torch"]
         raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)  # a third of the time of the public way, where there is one
-        return int(raw(device) if raw is not None else torch.cuda.current_stream(device).cuda_stream)
+        return raw if raw is not None else lambda device: torch.cuda.current_stream(device).cuda_stream
 
     def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
         torch = sys.modules["torch"]
@@ -171,6 +183,9 @@ class Interface(Library):
     def stream(self, array: DeviceArray, device: int) -> int:
         return int(array.given.__cuda_array_interface__.get("stream") or 0)
 
+    def makes(self, like: DeviceArray) -> bool:
+        return library_of(like.given) == "numba" or hasattr(like.given, "__array_namespace__")
+
     def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
         if library_of(like.given) == "numba":
             cuda = sys.modules["numba.cuda"]
@@ -200,16 +215,16 @@ class DLPack(Library):
     def stream(self, array: DeviceArray, device: int) -> int:
         return 0
 
+    def makes(self, like: DeviceArray) -> bool:
+        return hasattr(like.given, "__array_namespace__")
+
     def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
         return _from_namespace(like, shape, dtype)
 
 
 def _from_namespace(like: DeviceArray, shape: tuple[int, ...], dtype: str) -> Any:
-    """By the array API standard, where the array's library follows it."""
-    namespace = getattr(like.given, "__array_namespace__", None)
-    if namespace is None:
-        raise TypeError(f"how to make an array like {describe(like.given)} is not known; give out=")
-    made = namespace()
+    """By the array API standard, which the array's library follows."""
+    made = like.given.__array_namespace__()
     return made.empty(shape, dtype=getattr(made, NAMES[dtype]), device=like.given.device)
 
 
@@ -234,6 +249,19 @@ def read(x: Any) -> DeviceArray:
         It records gradients, is sparse or masked, or its library does not share its arrays; the message says what helps.
     """
     return library_for(x).read(x)
+
+
+def new(name: str, argument: str, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> DeviceArray:
+    """A new array for a result that the caller has given none for.
+
+    Raises
+    ------
+    TypeError
+        How to make one is not known; the message names the function and the argument that would give it.
+    """
+    if not like.library.makes(like):
+        raise TypeError(f"{name}: how to make an array like {describe(like.given)} is not known; give {argument}=")
+    return read(like.library.empty(like, shape, dtype, order, device))
 
 
 def read_output(name: str, argument: str, out: Any) -> DeviceArray:

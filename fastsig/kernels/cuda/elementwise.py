@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import gpu as da
-from fastsig.arrays.devices import describe
+from fastsig.arrays.devices import describe, device_of
 from fastsig.arrays.dtypes import TAKEN
 from fastsig.arrays.gpu import DeviceArray
 from fastsig.kernels.cuda import elementwise_kernels as kernels
@@ -74,7 +74,7 @@ def _output(
             raise ValueError(f"{name}: out is a tuple of {len(out)}; give one array")
         out = out[0]
     if out is None:
-        return da.read(first.library.empty(first, shape, loop, order, device))
+        return da.new(name, "out", first, shape, loop, order, device)
     target = da.read_output(name, "out", out)
     if target.shape != shape:
         raise ValueError(f"{name}: out has shape {target.shape}; the result has shape {shape}")
@@ -139,6 +139,7 @@ def elementwise(
                 raise ValueError(f"{name}: out overlaps {argument} but is not the same elements; give an array of its own")
     if target.size:
         _run(name, arrays, mask, target, shape, loop, device)
+        target.library.written(target.given)
     return target.given
 
 
@@ -151,7 +152,7 @@ def first_use(name: str, inputs: Sequence[Any]) -> str:
 
 
 def _mask(name: str, where: Any) -> DeviceArray:
-    if not hasattr(where, "dtype"):
+    if device_of(where) == "cpu":
         raise TypeError(f"{name}: where is {describe(where)}; give True, or booleans on the device of x")
     mask = da.read(where)
     if mask.dtype != "b1":

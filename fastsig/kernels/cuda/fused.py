@@ -36,7 +36,7 @@ def read(name: str, given: Mapping[str, Any]) -> tuple[dict[str, DeviceArray], i
 def output(name: str, argument: str, out: Any, first: DeviceArray, shape: tuple[int, ...], device: int) -> DeviceArray:
     """A new array like the first argument, or the caller's, checked."""
     if out is None:
-        return da.read(first.library.empty(first, shape, first.dtype, "C", device))
+        return da.new(name, argument.partition("[")[0], first, shape, first.dtype, "C", device)
     target = da.read_output(name, argument, out)
     if target.shape != shape:
         raise ValueError(f"{name}: {argument} has shape {target.shape}; the result has shape {shape}")
@@ -47,6 +47,8 @@ def output(name: str, argument: str, out: Any, first: DeviceArray, shape: tuple[
 
 
 def zeros(first: DeviceArray, shape: tuple[int, ...], device: int) -> DeviceArray:
+    if not first.library.makes(first):
+        raise TypeError(f"how to make an array like {describe(first.given)} is not known; give zeros where a gradient is None")
     made = da.read(first.library.empty(first, shape, first.dtype, "C", device))
     if made.size:
         launch.clear(made.address, made.size * da.SIZES[made.dtype], device, first.library.stream(first, device))
@@ -83,6 +85,8 @@ def run(name: str, inputs: Sequence[DeviceArray], outputs: Sequence[DeviceArray]
         loaded = launch.kernel(("fused", *key), make, device)
         lengths = (1,) * padding + piece.shape
         launch.start(loaded, device, stream, n, (*moved, n, *lengths, *(s for step in steps for s in step)))
+    for target in outputs:
+        target.library.written(target.given)
 
 
 def first_use(name: str, inputs: Sequence[Any]) -> str:

@@ -6,7 +6,8 @@ Nothing here waits for the device. The caller's current device is what it was wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
@@ -119,6 +120,18 @@ def _load(made: Kernel, device: int) -> Any:
 
 def _given_to_driver(made: Kernel, code: bytes) -> Any:
     return ObjectCode.from_cubin(code, name=made.name).get_kernel(made.name)
+
+
+@contextmanager
+def memory(count: int, device: int, stream: int) -> Iterator[int]:
+    """The address of so many bytes for what is put on the stream inside; the driver takes them back when the stream has passed."""
+    with _On(device):
+        address = int(_checked(driver.cuMemAllocAsync(count, stream)))
+    try:
+        yield address
+    finally:
+        with _On(device):
+            _checked(driver.cuMemFreeAsync(address, stream))
 
 
 def clear(address: int, count: int, device: int, stream: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastsig.arrays import gpu as da
-from fastsig.arrays.devices import describe
+from fastsig.arrays.devices import describe, device_of
 from fastsig.arrays.gpu import DeviceArray
 from fastsig.kernels.cuda import elementwise as calls
 from fastsig.kernels.cuda import launch, loss_kernels, sums, totals
@@ -57,7 +58,7 @@ def operands(function: str, first: str, given: Sequence[Any]) -> DeviceOperands:
     for argument, value in zip(names, given, strict=True):
         if value is None:
             continue
-        if not hasattr(value, "dtype") or isinstance(value, np.generic):
+        if device_of(value) == "cpu":
             raise TypeError(f"{function}: {argument} is {describe(value)}; give an array on the device of {first}")
         arrays[argument] = da.read(value)
     dtype = calls.loop_type(function, [arrays[first]], None, "same_kind")
@@ -74,7 +75,7 @@ def operands(function: str, first: str, given: Sequence[Any]) -> DeviceOperands:
 def output(ops: DeviceOperands, argument: str, out: Any, others: Sequence[DeviceArray] = ()) -> DeviceArray:
     """A new array, or the caller's, checked; others are the call's outputs that it must not overlap."""
     if out is None:
-        return da.read(ops.first.library.empty(ops.first, ops.shape, ops.dtype, "C", ops.device))
+        return da.new(ops.name, argument, ops.first, ops.shape, ops.dtype, "C", ops.device)
     target = _given(ops, argument, out, ops.shape)
     if target.dtype != ops.dtype:
         raise TypeError(
@@ -100,7 +101,7 @@ def _given(ops: DeviceOperands, argument: str, out: Any, shape: tuple[int, ...])
 def _scalar(ops: DeviceOperands, out: Any) -> DeviceArray:
     """The array of a reduced loss: of no dimensions, and of any float type, to which the exact sum is then rounded once."""
     if out is None:
-        return da.read(ops.first.library.empty(ops.first, (), ops.dtype, "C", ops.device))
+        return da.new(ops.name, "out", ops.first, (), ops.dtype, "C", ops.device)
     target = _given(ops, "out", out, ())
     if target.dtype not in calls.REALS:
         raise TypeError(f"{ops.name}: out has dtype {target.dtype}; give an array of float16, bfloat16, float32 or float64")
@@ -108,21 +109,27 @@ def _scalar(ops: DeviceOperands, out: Any) -> DeviceArray:
 
 
 class Work(NamedTuple):
-    """Words on the device that a reduction needs, and the array that holds them."""
+    """Words on the device that a reduction needs."""
 
-    array: DeviceArray
     total: int
     """The accumulators' address."""
     counted: int
     """That of the number of true elements of the mask; 0 where there is none."""
 
 
-def _work(ops: DeviceOperands) -> Work:
-    """Zeroed on the call's stream, in memory of the caller's library, which is free again when the stream has passed."""
+@contextmanager
+def _work(ops: DeviceOperands) -> Iterator[Work]:
+    """Zeroed on the call's stream, in memory of the caller's library, or where that makes no arrays, of the driver; it is free again when
+    the stream has passed."""
     words = sums.COPIES * SUM_WORDS
-    array = da.read(ops.first.library.empty(ops.first, (words + 1,), "i8", "C", ops.device))
-    launch.clear(array.address, 8 * (words + 1), ops.device, ops.stream)
-    return Work(array, array.address, array.address + 8 * words)
+    with ExitStack() as stack:
+        if ops.first.library.makes(ops.first):
+            array = da.new(ops.name, "out", ops.first, (words + 1,), "i8", "C", ops.device)
+            address = array.address
+        else:
+            address = stack.enter_context(launch.memory(8 * (words + 1), ops.device, ops.stream))
+        launch.clear(address, 8 * (words + 1), ops.device, ops.stream)
+        yield Work(address, address + 8 * words)
 
 
 def run(
@@ -153,6 +160,8 @@ def run(
         *(1,) * padding, *layout.shape, *(s for step in steps for s in step),
     )  # fmt: skip
     launch.start(loaded, ops.device, ops.stream, -(-ops.size // BLOCK) * sums.WARP, arguments)
+    for target in outputs.values():
+        target.library.written(target.given)
 
 
 def _times(ops: DeviceOperands) -> int:
@@ -178,6 +187,7 @@ def _finish(ops: DeviceOperands, work: Work, reduction: str, out: DeviceArray) -
     known = 1 if reduction == "sum" else ops.size if ops.mask is None else 0
     loaded = launch.kernel(("finish", out.dtype), lambda: totals.finish(out.dtype), ops.device)
     launch.start(loaded, ops.device, ops.stream, sums.WARP, (work.total, work.counted, _times(ops), known, out.address))
+    out.library.written(out.given)
 
 
 def _refuse(ops: DeviceOperands, reduction: str) -> None:
@@ -197,12 +207,12 @@ def value(ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, c
         return loss.given
     _refuse(ops, reduction)
     target = _scalar(ops, out)
-    work = _work(ops)
-    if reduction != "sum":
-        _count(ops, work)
-    if ops.size:
-        run(ops, formula, numbers, {}, work, check=check, scale="")
-    _finish(ops, work, reduction, target)
+    with _work(ops) as work:
+        if reduction != "sum":
+            _count(ops, work)
+        if ops.size:
+            run(ops, formula, numbers, {}, work, check=check, scale="")
+        _finish(ops, work, reduction, target)
     return target.given
 
 
@@ -217,18 +227,19 @@ def value_and_grad(
         return loss.given, grad.given
     _refuse(ops, reduction)
     target, grad = _scalar(ops, out), output(ops, "grad_out", grad_out)
-    work = _work(ops)
     scale = ""
     if reduction != "sum":
-        _count(ops, work)
         scale = "count" if ops.mask is not None else "number"
         head, rest = reciprocal(max(ops.size, 1), 1, ops.dtype == "f64")
         numbers = numbers._replace(scale=head, scale_lo=rest)
         if numbers.scale == 1:
             scale = "count" if ops.mask is not None else ""
-    if ops.size:
-        run(ops, formula, numbers, {"grad": grad}, work, check=check, scale=scale)
-    _finish(ops, work, reduction, target)
+    with _work(ops) as work:
+        if reduction != "sum":
+            _count(ops, work)
+        if ops.size:
+            run(ops, formula, numbers, {"grad": grad}, work, check=check, scale=scale)
+        _finish(ops, work, reduction, target)
     return target.given, grad.given
 
 

@@ -6,13 +6,15 @@ Whatever is not quite that is left to ``elementwise``, which does the same or sa
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from fastsig.arrays.gpu import TORCH, type_of
 from fastsig.kernels.cuda import elementwise_kernels, launch
 
-_ready: dict[tuple[str, Any, int], tuple[Any, int, int]] = {}
-"""By operation, torch's dtype and device: the loaded kernel, the bytes of an element, and how many elements a thread takes."""
+_ready: dict[tuple[str, Any, int], tuple[Any, int, int, Callable[[int], int]]] = {}
+"""By operation, torch's dtype and device: the loaded kernel, the bytes of an element, how many elements a thread takes, and what gives
+the current stream."""
 
 
 def torch_unary(name: str, x: Any, out: Any) -> Any:
@@ -20,17 +22,18 @@ def torch_unary(name: str, x: Any, out: Any) -> Any:
     torch = sys.modules["torch"]
     if type(x) is not torch.Tensor or x.requires_grad or x.layout is not torch.strided or not x.is_contiguous() or x.is_neg():
         return NotImplemented
-    dtype, device = x.dtype, x.device.index
+    dtype, device = x.dtype, x.get_device()
     ready = _ready.get((name, dtype, device)) or _prepare(name, dtype, device)
     if ready is None:
         return NotImplemented
-    loaded, size, lanes = ready
+    loaded, size, lanes, stream = ready
     n, source = x.numel(), x.data_ptr()
+    given = out
     if out is None:
         out = torch.empty_like(x)
         target = out.data_ptr()
     else:
-        if type(out) is not torch.Tensor or out.dtype is not dtype or not out.is_cuda or out.device.index != device:
+        if type(out) is not torch.Tensor or out.dtype is not dtype or not out.is_cuda or out.get_device() != device:
             return NotImplemented
         if out.requires_grad or out.shape != x.shape or out.layout is not torch.strided or not out.is_contiguous() or out.is_neg():
             return NotImplemented
@@ -40,15 +43,17 @@ def torch_unary(name: str, x: Any, out: Any) -> Any:
     if (source | target) & 15:
         return NotImplemented
     if n:
-        launch.start(loaded, device, TORCH.raw_stream(device), max(n // lanes, lanes), (source, target, n, 0))
+        launch.start(loaded, device, stream(device), max(n // lanes, lanes), (source, target, n, 0))
+        if given is not None:
+            torch.autograd.graph.increment_version(given)
     return out
 
 
-def _prepare(name: str, dtype: Any, device: int) -> tuple[Any, int, int] | None:
+def _prepare(name: str, dtype: Any, device: int) -> tuple[Any, int, int, Callable[[int], int]] | None:
     code = type_of(dtype)
     size = {"f16": 2, "bf16": 2, "f32": 4, "f64": 8}.get(code)
     if size is None:
         return None
     loaded = launch.kernel(("flat", name, code), lambda: elementwise_kernels.flat(name, code), device)
-    found = _ready[name, dtype, device] = (loaded, size, 16 // size)
+    found = _ready[name, dtype, device] = (loaded, size, 16 // size, TORCH.current_stream())
     return found
