@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
@@ -26,6 +27,14 @@ class Gpu:
     def __init__(self) -> None:
         self.launches: list[SimpleNamespace] = []
         self.current = 0
+        self.order: list[str] = []
+        """What was put on streams: "17: kernel", and "17 after 7" where one waits for the other."""
+        self.captures: dict[int, int] = {}
+        """By stream, the graph that it is being captured into."""
+        self.exports: list[int] = []
+        """The streams that DLPack was asked for."""
+        self.held: weakref.WeakSet[Any] = weakref.WeakSet()
+        """What holds such an export."""
         self.memory: list[tuple[int, int, int]] = []
         """That the driver has given out: bytes, device, stream."""
         self.on: dict[int, int] = {}
@@ -168,6 +177,41 @@ class DLPackArray:
         return self._device
 
 
+class _Streams:
+    """The driver's events, which are recorded once and waited for once."""
+
+    CUevent_flags = SimpleNamespace(CU_EVENT_DISABLE_TIMING=2)
+    CUstreamCaptureStatus = SimpleNamespace(CU_STREAM_CAPTURE_STATUS_ACTIVE=1)
+
+    def __init__(self, gpu: Gpu) -> None:
+        self.gpu = gpu
+        self.recorded: dict[int, int] = {}
+
+    def cuStreamGetCaptureInfo(self, stream: int) -> tuple[int, ...]:
+        graph = self.gpu.captures.get(stream, 0)
+        return (0, 1, graph, 0) if graph > 0 else (901,) if graph < 0 else (0, 0, 0, 0)
+
+    def cuEventCreate(self, flags: int) -> tuple[int, int]:
+        self.recorded[len(self.recorded)] = -1
+        return 0, len(self.recorded) - 1
+
+    def cuEventRecord(self, event: int, stream: int) -> tuple[int]:
+        self.recorded[event] = stream
+        return (0,)
+
+    def cuStreamWaitEvent(self, stream: int, event: int, flags: int) -> tuple[int]:
+        self.gpu.order.append(f"{stream} after {self.recorded[event]}")
+        return (0,)
+
+    def cuEventDestroy(self, event: int) -> tuple[int]:
+        del self.recorded[event]
+        return (0,)
+
+
+class _Held:
+    pass
+
+
 class _CudaDevice:
     def __init__(self, gpu: Gpu, index: int) -> None:
         self.gpu, self.index = gpu, index
@@ -196,7 +240,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     monkeypatch.setattr(cuda_launch, "device_at", lambda address: gpu.on.get(address, 0))
 
     def start(kernel: Any, device: int, stream: int, threads: int, arguments: tuple[int, ...]) -> None:
-        gpu.launches.append(SimpleNamespace(kernel=kernel.name, device=device, stream=stream, threads=threads))
+        gpu.launches.append(SimpleNamespace(kernel=kernel.name, device=device, stream=stream, threads=threads, held=len(gpu.held)))
+        gpu.order.append(f"{stream}: {gpu.kernels[-1]}")
         words = [struct.unpack("q", struct.pack("d", a))[0] if isinstance(a, float) else a for a in arguments]
         run(kernel, GPU, min(-(-threads // 256), 3), 256, *words)
 
@@ -216,8 +261,14 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
 
     monkeypatch.setattr(cuda_launch, "memory", memory)
 
-    def view(x: DLPackArray) -> Any:
-        return x.host.ctypes.data, x.host.shape, tuple(s // x.host.itemsize for s in x.host.strides), x.host.dtype, True
+    monkeypatch.setattr(cuda_launch, "driver", _Streams(gpu))
+    monkeypatch.setattr(cuda_launch, "_On", lambda device: _CudaDevice(gpu, device))
+
+    def view(x: DLPackArray, stream: int) -> Any:
+        held = _Held()
+        gpu.held.add(held)
+        gpu.exports.append(stream)
+        return x.host.ctypes.data, x.host.shape, tuple(s // x.host.itemsize for s in x.host.strides), x.host.dtype, True, held
 
     monkeypatch.setattr(da.DLPACK, "view", view)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -174,6 +176,96 @@ def test_a_device_that_only_the_driver_knows(gpu: Gpu) -> None:
     gpu.on = {}
     with pytest.raises(ValueError, match="sigmoid: all arrays of a call must be on one device, but x is on cuda:0, out is on cuda:1"):
         fs.sigmoid(x, out=out)
+
+
+# ---- streams ----
+
+
+def test_one_stream_needs_no_order(gpu: Gpu) -> None:
+    """Nor do arrays that name no stream, or the same one."""
+    mask, out = CuPyArray(X > 0), CuPyArray(np.empty_like(X))
+    fs.sigmoid(CuPyArray(X), out=out, where=mask)
+    fs.sigmoid(Tensor(X))
+    fs.bce_with_logits_value_and_grad(Tensor(X), Tensor(X), check=False)
+    fs.sigmoid(CuPyArray(X), out=InterfaceArray(np.empty_like(X)))
+    fs.sigmoid(CuPyArray(X), out=InterfaceArray(np.empty_like(X), stream=7))
+    fs.sigmoid(InterfaceArray(X, stream=1), out=DLPackArray(np.empty_like(X)))
+    assert not [line for line in gpu.order if "after" in line]
+    assert [launch.stream for launch in gpu.launches] == [7, 17, 17, 17, 7, 7, 0]
+
+
+def test_the_launch_waits_for_all_other_streams_and_they_for_it(gpu: Gpu) -> None:
+    x, out = Tensor(X), CuPyArray(np.empty_like(X))
+    fs.sigmoid(x, out=out)
+    assert gpu.order == ["17 after 7", "17: sigmoid_f32_flat", "7 after 17"]
+    gpu.order.clear()
+    fs.sigmoid(InterfaceArray(X, stream=5), out=out, where=InterfaceArray(X > 0, stream=6))
+    assert [line for line in gpu.order if "after" in line] == ["5 after 6", "5 after 7", "6 after 5", "7 after 5"]
+    assert ": " in gpu.order[2]
+    gpu.order.clear()
+    fs.swiglu(x, x, out=out)
+    assert gpu.order == ["17 after 7", "17: swiglu_f32_1n", "7 after 17"]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_the_streams_of_a_loss(reduction: str, gpu: Gpu) -> None:
+    """Of every operand and output, each once, around all its launches."""
+    x, t, w = Tensor(X), CuPyArray(X), InterfaceArray(X, stream=5)
+    mask = InterfaceArray(X > 0, stream=5)
+    shape = () if reduction == "mean" else X.shape
+    out, grad = InterfaceArray(np.empty(shape, "f4"), stream=6), Tensor(np.empty_like(X))
+    fs.bce_with_logits_value_and_grad(x, t, weight=w, mask=mask, reduction=reduction, check=False, out=out, grad_out=grad)
+    assert gpu.order[:3] == ["17 after 5", "17 after 6", "17 after 7"]
+    assert gpu.order[-3:] == ["5 after 17", "6 after 17", "7 after 17"]
+    assert all(line.startswith("17: ") for line in gpu.order[3:-3])
+    gpu.order.clear()
+    fs.bce_with_logits_grad_hess(x, t, check=False)
+    assert [line for line in gpu.order if "after" in line] == ["17 after 7", "7 after 17"]
+
+
+@pytest.mark.parametrize(
+    ("captures", "ordered"), [({17: 3, 7: 3}, True), ({17: 3}, False), ({7: 3}, False), ({17: 3, 7: 4}, False), ({17: 3, 7: -1}, False)]
+)
+def test_streams_of_one_capture_only(captures: dict[int, int], ordered: bool, gpu: Gpu) -> None:
+    """A graph holds no wait for what is outside of it; the call itself is captured."""
+    gpu.captures = captures
+    fs.sigmoid(Tensor(X), out=CuPyArray(np.empty_like(X)))
+    assert [line for line in gpu.order if "after" in line] == ["17 after 7", "7 after 17"] * ordered
+    assert len(gpu.launches) == 1
+
+
+def test_dlpack_is_asked_for_the_launchs_stream(gpu: Gpu) -> None:
+    """And what holds the export lives until the launch is queued."""
+    fs.sigmoid(DLPackArray(X), out=Tensor(np.empty_like(X)))
+    fs.sigmoid(Tensor(X), out=DLPackArray(np.empty_like(X)), where=DLPackArray(X > 0))
+    fs.bce_with_logits(CuPyArray(X), DLPackArray(X), weight=DLPackArray(X), check=False)
+    fs.swiglu(Tensor(X, 1), DLPackArray(X, (2, 1)))
+    assert gpu.exports == [1, 17, 17, 7, 7, 18]
+    assert [launch.held for launch in gpu.launches] == [1, 2, 2, 2, 1]
+    assert not gpu.held
+    assert gpu.order[:3] == ["0 after 17", "0: sigmoid_f32_flat", "17 after 0"]
+
+
+def test_numba_is_given_the_stream_of_its_array(monkeypatch: pytest.MonkeyPatch, gpu: Gpu) -> None:
+    made: list[Any] = []
+
+    class DeviceArray(InterfaceArray):
+        def __init__(self, host: np.ndarray[Any, Any], stream: Any) -> None:
+            super().__init__(host, stream=int(stream) or None)
+            self.stream = stream
+
+    def device_array(shape: Any, dtype: Any, order: str, stream: Any) -> DeviceArray:
+        made.append(stream)
+        return DeviceArray(np.empty(shape, dtype, order), stream)
+
+    DeviceArray.__module__ = "numba.cuda.cudadrv.devicearray"
+    monkeypatch.setitem(sys.modules, "numba.cuda", SimpleNamespace(gpus=[nullcontext()], device_array=device_array))
+    for stream in (5, 0):
+        x = DeviceArray(X, stream)
+        assert same_but_nan(fs.sigmoid(x).host, fs.sigmoid(X))
+        assert made.pop() is stream
+        assert gpu.order == [f"{stream}: sigmoid_f32_flat"]
+        gpu.order.clear()
 
 
 # ---- torch's version counter ----

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from cuda_here import need_compiler
 
@@ -34,6 +36,29 @@ class Context:
 
     def cuMemsetD8Async(self, address: int, value: int, count: int, stream: int) -> tuple[Any, ...]:
         self.log.append(("clear", address, value, count, stream, self.current))
+        return (0,)
+
+    CUevent_flags = SimpleNamespace(CU_EVENT_DISABLE_TIMING=2)
+    CUstreamCaptureStatus = SimpleNamespace(CU_STREAM_CAPTURE_STATUS_ACTIVE=1)
+
+    def cuStreamGetCaptureInfo(self, stream: int) -> tuple[Any, ...]:
+        return 0, 0, 0
+
+    def cuEventCreate(self, flags: int) -> tuple[Any, ...]:
+        assert flags == 2
+        self.log.append("create")
+        return 0, "event"
+
+    def cuEventRecord(self, event: str, stream: int) -> tuple[Any, ...]:
+        self.log.append(("record", event, stream, self.current))
+        return (0,)
+
+    def cuStreamWaitEvent(self, stream: int, event: str, flags: int) -> tuple[Any, ...]:
+        self.log.append(("wait", stream, event))
+        return (0,)
+
+    def cuEventDestroy(self, event: str) -> tuple[Any, ...]:
+        self.log.append("destroy")
         return (0,)
 
     def cuMemAllocAsync(self, count: int, stream: int) -> tuple[Any, ...]:
@@ -96,6 +121,54 @@ def test_a_failed_launch_restores_the_device(launch: Any, monkeypatch: pytest.Mo
 def test_clear(launch: Any) -> None:
     launch.module.clear(4096, 80, 1, 9)
     assert launch.context.log == [("clear", 4096, 0, 80, 9, 1), ("back to", 0)]
+
+
+@pytest.mark.parametrize("stream", [1, 2, 94372])
+def test_an_export_of_dlpack(stream: int, launch: Any) -> None:
+    """The exporter is asked for the stream, and what it exports lives as long as what holds it."""
+    asked: list[Any] = []
+
+    class Exporter:
+        def __init__(self, host: Any) -> None:
+            self.host = host
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return 13, 0  # managed memory, which the host may export
+
+        def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
+            asked.append(stream)
+            return self.host.__dlpack__()
+
+    host = np.zeros((3, 4), np.float32)
+    before = sys.getrefcount(host)
+    exporter = Exporter(host[:, ::2])
+    address, shape, strides, dtype, _, held = launch.module.view(exporter, stream)
+    assert (address, shape, strides, dtype) == (host.ctypes.data, (3, 2), (4, 2), host.dtype)
+    assert asked == [stream]
+    del exporter
+    assert sys.getrefcount(host) > before
+    del held
+    assert sys.getrefcount(host) == before
+
+
+def test_streams_are_ordered_by_events(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the arrays' device, and every event is destroyed, also where the driver refuses one."""
+    log, arrays = launch.context.log, [SimpleNamespace(library=SimpleNamespace(has_current_stream=True, stream=lambda array: 5))]
+    other = SimpleNamespace(library=SimpleNamespace(stream=lambda array: 6))
+    with launch.module.Ordered(1, 5, arrays):
+        pass
+    assert not log
+    with launch.module.Ordered(1, 5, [*arrays, other]):
+        assert launch.context.current == 0
+        log.append("launch")
+    wait = ["create", ("record", "event", 6, 1), ("wait", 5, "event"), "destroy"]
+    let_wait = ["create", ("record", "event", 5, 1), ("wait", 6, "event"), "destroy"]
+    assert log == [*wait, ("back to", 0), "launch", *let_wait, ("back to", 0)]
+    monkeypatch.setattr(launch.context, "cuEventRecord", lambda event, stream: (901,))
+    log.clear()
+    with pytest.raises(RuntimeError, match="the CUDA driver said 901"), launch.module.Ordered(1, 5, [*arrays, other]):
+        raise AssertionError
+    assert log == ["create", "destroy", ("back to", 0)]
 
 
 def test_memory_of_the_driver(launch: Any) -> None:

@@ -220,6 +220,8 @@ def test_arrays_that_have_an_interface_and_nothing_else(make: Any, gpu: Gpu) -> 
     ("call", "error", "words"),
     [
         (lambda x, t: fs.bce_with_logits(x, t.host), ValueError, "logits is on cuda:0, targets is on cpu"),
+        (lambda x, t: fs.bce_with_logits(None, t), TypeError, "logits is None; give an array"),
+        (lambda x, t: fs.bce_with_logits(x, None), TypeError, "targets is None; give an array"),
         (lambda x, t: fs.bce_with_logits(x, np.float32(1)), TypeError, "targets is .*float32; give an array on the device of logits"),
         (lambda x, t: fs.bce_with_logits(x, 1), TypeError, "targets is int; give an array on the device of logits"),
         (lambda x, t: fs.bce_with_logits(x, CuPyArray(t.host[:5])), ValueError, r"targets of shape \(5,\) .* logits of shape \(1100,\)"),

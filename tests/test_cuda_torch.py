@@ -45,7 +45,7 @@ def test_nothing_is_written_into_a_negated_view() -> None:
     with pytest.raises(
         ValueError, match=r"sigmoid: out is a view whose memory holds the negatives of its values .*give a tensor of its own"
     ):
-        da.read_output("sigmoid", "out", negated())
+        da.read_output("sigmoid", "out", negated(), 0)
 
 
 def test_autograd_refuses_a_graph_whose_saved_tensor_was_written() -> None:

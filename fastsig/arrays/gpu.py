@@ -10,7 +10,7 @@ import contextlib
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,8 @@ SIZES = {code: 2 if code == "bf16" else np.dtype(name).itemsize for name, code i
 
 UNKNOWN_DEVICE = -1
 """Of an array whose interface does not say it: the driver knows from the address."""
+DEFAULT_STREAM, _LEGACY_DEFAULT = 0, 1
+"""The driver's handle of the default stream, and its number in the two protocols, where 0 would say nothing."""
 
 
 class DeviceArray(NamedTuple):
@@ -41,6 +43,10 @@ class DeviceArray(NamedTuple):
     dtype: str
     """A value of TYPES, or the library's own name of a type that is not among them."""
     writable: bool = True
+    stream: int | None = None
+    """The handle of the stream that the array itself names as the one whose work it is ready after."""
+    held: Any = None
+    """What must live until the work on the array is queued."""
 
     @property
     def size(self) -> int:
@@ -75,10 +81,12 @@ class Library(ABC):
     """How a library's arrays are read and made; ``name`` is that of its top package."""
 
     name = ""
+    has_current_stream = False
+    """Whether all its arrays of a device belong to one stream at a time, which the caller has made the current one."""
 
     @abstractmethod
-    def read(self, x: Any) -> DeviceArray:
-        """What the library says of its array; TypeError where it cannot be computed with."""
+    def read(self, x: Any, stream: int) -> DeviceArray:
+        """What the library says of its array, which is to be used on this stream; TypeError where it cannot be computed with."""
 
     def unwritable(self, x: Any) -> str:
         """Why no result can be written into this array, and what helps; "" where one can."""
@@ -87,9 +95,9 @@ class Library(ABC):
     def written(self, x: Any) -> None:  # noqa: B027
         """Tell the library that its array has been written into, where it keeps count of that."""
 
-    @abstractmethod
-    def stream(self, array: DeviceArray, device: int) -> int:
-        """The handle of the stream that the caller works on."""
+    def stream(self, array: DeviceArray) -> int | None:
+        """The handle of the stream that the caller works on with this array; None where there is no such stream to wait for."""
+        return array.stream
 
     def makes(self, like: DeviceArray) -> bool:
         """Whether it is known how to make an array like this one."""
@@ -102,8 +110,9 @@ class Library(ABC):
 
 class Torch(Library):
     name = "torch"
+    has_current_stream = True
 
-    def read(self, x: Any) -> DeviceArray:
+    def read(self, x: Any, stream: int) -> DeviceArray:
         if x.requires_grad and sys.modules["torch"].is_grad_enabled():
             raise TypeError(
                 f"{describe(x)} requires a gradient, which this function does not record; pass x.detach(), or call it under torch.no_grad()"
@@ -124,8 +133,8 @@ class Torch(Library):
     def written(self, x: Any) -> None:
         sys.modules["torch"].autograd.graph.increment_version(x)
 
-    def stream(self, array: DeviceArray, device: int) -> int:
-        return self.current_stream()(device)
+    def stream(self, array: DeviceArray) -> int | None:
+        return self.current_stream()(array.device)
 
     def current_stream(self) -> Callable[[int], int]:
         """What gives the handle of a device's current stream."""
@@ -145,13 +154,14 @@ class Torch(Library):
 
 class CuPy(Library):
     name = "cupy"
+    has_current_stream = True
 
-    def read(self, x: Any) -> DeviceArray:
+    def read(self, x: Any, stream: int) -> DeviceArray:
         return DeviceArray(x, self, x.device.id, x.data.ptr, tuple(x.shape), tuple(x.strides), type_of(x.dtype))
 
-    def stream(self, array: DeviceArray, device: int) -> int:
+    def stream(self, array: DeviceArray) -> int | None:
         cuda = sys.modules["cupy"].cuda
-        with cuda.Device(device):
+        with cuda.Device(array.device):
             return int(cuda.get_current_stream().ptr)
 
     def empty(self, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> Any:
@@ -168,7 +178,7 @@ class Interface(Library):
 
     name = "__cuda_array_interface__"
 
-    def read(self, x: Any) -> DeviceArray:
+    def read(self, x: Any, stream: int) -> DeviceArray:
         said = x.__cuda_array_interface__
         if said.get("mask") is not None:
             raise TypeError(f"{describe(x)} has a mask in its __cuda_array_interface__; pass its data and its mask as two arguments")
@@ -178,10 +188,9 @@ class Interface(Library):
         shape = tuple(said["shape"])
         strides = said.get("strides") or c_strides(shape, SIZES.get(name, np.dtype(said["typestr"]).itemsize))
         device = getattr(getattr(x, "device", None), "id", UNKNOWN_DEVICE)
-        return DeviceArray(x, self, device, address or 0, shape, tuple(strides), name, not read_only)
-
-    def stream(self, array: DeviceArray, device: int) -> int:
-        return int(array.given.__cuda_array_interface__.get("stream") or 0)
+        named = said.get("stream")
+        own = None if named is None else DEFAULT_STREAM if named == _LEGACY_DEFAULT else int(named)
+        return DeviceArray(x, self, device, address or 0, shape, tuple(strides), name, not read_only, own)
 
     def makes(self, like: DeviceArray) -> bool:
         return library_of(like.given) == "numba" or hasattr(like.given, "__array_namespace__")
@@ -190,30 +199,31 @@ class Interface(Library):
         if library_of(like.given) == "numba":
             cuda = sys.modules["numba.cuda"]
             with cuda.gpus[device]:
-                return cuda.device_array(shape, np.dtype(NAMES[dtype]), order="F" if order == "F" else "C")
+                kind, layout = np.dtype(NAMES[dtype]), "F" if order == "F" else "C"
+                return cuda.device_array(shape, kind, order=layout, stream=like.given.stream)
         return _from_namespace(like, shape, dtype)
 
 
 class DLPack(Library):
-    """Anything else that exports DLPack; ``view`` is set by the backend, which has what reads a capsule."""
+    """Anything else that exports DLPack; ``view`` is set by the backend, which has what reads a capsule.
+
+    The exporter lets the stream that it is told of wait for its own work, and says of no stream what it is.
+    """
 
     name = "__dlpack__"
     view: Any = None
 
-    def read(self, x: Any) -> DeviceArray:
+    def read(self, x: Any, stream: int) -> DeviceArray:
         if library_of(x) in ("jax", "jaxlib"):
             raise TypeError(
                 f"{describe(x)} is JAX's, which neither shares its stream nor lets a result be written for it; "
                 "pass torch.from_dlpack(x) or cupy.from_dlpack(x), and jax.dlpack.from_dlpack(result) takes it back"
             )
-        address, shape, strides, dtype, writable = self.view(x)
+        address, shape, strides, dtype, writable, held = self.view(x, stream if stream != DEFAULT_STREAM else _LEGACY_DEFAULT)
         name = type_of(dtype)
         size = SIZES.get(name, 1)
         steps = c_strides(shape, size) if strides is None else tuple(step * size for step in strides)
-        return DeviceArray(x, self, x.__dlpack_device__()[1], address, tuple(shape), steps, name, writable)
-
-    def stream(self, array: DeviceArray, device: int) -> int:
-        return 0
+        return DeviceArray(x, self, x.__dlpack_device__()[1], address, tuple(shape), steps, name, writable, stream, held)
 
     def makes(self, like: DeviceArray) -> bool:
         return hasattr(like.given, "__array_namespace__")
@@ -240,15 +250,35 @@ def library_for(x: Any) -> Library:
     return INTERFACE if hasattr(x, "__cuda_array_interface__") else DLPACK
 
 
-def read(x: Any) -> DeviceArray:
-    """What is to be known about an array of a GPU.
+def read(x: Any, stream: int = DEFAULT_STREAM) -> DeviceArray:
+    """What is to be known about an array of a GPU that is to be used on this stream.
 
     Raises
     ------
     TypeError
         It records gradients, is sparse or masked, or its library does not share its arrays; the message says what helps.
     """
-    return library_for(x).read(x)
+    return library_for(x).read(x, stream)
+
+
+def read_all(given: Sequence[Any]) -> tuple[list[DeviceArray], int]:
+    """Several, and the stream for the work on them: that of the first."""
+    first = read(given[0])
+    stream = stream_of(first)
+    return [first, *(read(x, stream) for x in given[1:])], stream
+
+
+def stream_of(first: DeviceArray) -> int:
+    """The stream for the work on an array and on others beside it."""
+    stream = first.library.stream(first)
+    return DEFAULT_STREAM if stream is None else stream
+
+
+def other_streams(stream: int, arrays: Sequence[DeviceArray]) -> list[int]:
+    """Those that arrays of a call belong to besides the stream of the first one, on which the call's work is."""
+    at_once = arrays[0].library if arrays[0].library.has_current_stream else None
+    found = {array.library.stream(array) for array in arrays if array.library is not at_once}
+    return sorted(other for other in found if other is not None and other != stream)
 
 
 def new(name: str, argument: str, like: DeviceArray, shape: tuple[int, ...], dtype: str, order: str, device: int) -> DeviceArray:
@@ -261,11 +291,11 @@ def new(name: str, argument: str, like: DeviceArray, shape: tuple[int, ...], dty
     """
     if not like.library.makes(like):
         raise TypeError(f"{name}: how to make an array like {describe(like.given)} is not known; give {argument}=")
-    return read(like.library.empty(like, shape, dtype, order, device))
+    return read(like.library.empty(like, shape, dtype, order, device), stream_of(like))
 
 
-def read_output(name: str, argument: str, out: Any) -> DeviceArray:
-    """What is to be known about an array of the caller's that a result is to be written into.
+def read_output(name: str, argument: str, out: Any, stream: int) -> DeviceArray:
+    """What is to be known about an array of the caller's that a result is to be written into, on this stream.
 
     Raises
     ------
@@ -276,7 +306,7 @@ def read_output(name: str, argument: str, out: Any) -> DeviceArray:
     problem = library.unwritable(out)
     if problem:
         raise ValueError(f"{name}: {argument} {problem}")
-    target = library.read(out)
+    target = library.read(out, stream)
     if not target.writable:
         raise ValueError(f"{name}: {argument} is read-only; give a writable array")
     if any(step == 0 and length > 1 for step, length in zip(target.strides, target.shape, strict=True)):

@@ -67,7 +67,7 @@ def may_cast(source: str, target: str, casting: str) -> bool:
 
 
 def _output(
-    name: str, first: DeviceArray, shape: tuple[int, ...], loop: str, out: Any, casting: str, order: str, device: int
+    name: str, first: DeviceArray, shape: tuple[int, ...], loop: str, out: Any, casting: str, order: str, device: int, stream: int
 ) -> DeviceArray:
     if isinstance(out, tuple):
         if len(out) != 1:
@@ -75,7 +75,7 @@ def _output(
         out = out[0]
     if out is None:
         return da.new(name, "out", first, shape, loop, order, device)
-    target = da.read_output(name, "out", out)
+    target = da.read_output(name, "out", out, stream)
     if target.shape != shape:
         raise ValueError(f"{name}: out has shape {target.shape}; the result has shape {shape}")
     if target.dtype not in REALS or not may_cast(loop, target.dtype, casting):
@@ -119,67 +119,66 @@ def elementwise(
     TypeError, ValueError
         As on the host, in words that name the argument.
     """
-    arrays = [da.read(x) for x in inputs]
+    arrays, stream = da.read_all(inputs)
     loop = loop_type(name, arrays, dtype, casting)
     named = dict(zip(("x", "t"), arrays, strict=False))
     mask = None
     if where is not True:
-        mask = named["where"] = _mask(name, where)
+        mask = named["where"] = _mask(name, where, stream)
     try:
         shape = np.broadcast_shapes(*(array.shape for array in named.values()))
     except ValueError:
         shapes = ", ".join(f"{argument} of shape {array.shape}" for argument, array in named.items())
         raise ValueError(f"{name}: {shapes} do not broadcast; give them one shape") from None
     device = one_device(name, named)
-    target = _output(name, arrays[0], shape, loop, out, casting, order, device)
+    target = _output(name, arrays[0], shape, loop, out, casting, order, device, stream)
     if out is not None:
         one_device(name, {**named, "out": target})
         for argument, array in named.items():
             if corrupts(target, array):
                 raise ValueError(f"{name}: out overlaps {argument} but is not the same elements; give an array of its own")
     if target.size:
-        _run(name, arrays, mask, target, shape, loop, device)
+        operands = [*arrays, *([] if mask is None else [mask]), target]
+        with launch.Ordered(device, stream, operands):
+            _run(name, operands, mask is not None, shape, loop, device, stream)
         target.library.written(target.given)
     return target.given
 
 
 def first_use(name: str, inputs: Sequence[Any]) -> str:
     """Whether the kernel for contiguous arrays of this type is there, for ``fs.explain``."""
-    arrays = [da.read(x) for x in inputs]
+    arrays, _ = da.read_all(inputs)
     loop = loop_type(name, arrays, None, "same_kind")
     device = one_device(name, {str(i): array for i, array in enumerate(arrays)})
     return launch.state(("flat", name, loop), lambda: kernels.flat(name, loop), device)
 
 
-def _mask(name: str, where: Any) -> DeviceArray:
+def _mask(name: str, where: Any, stream: int) -> DeviceArray:
     if device_of(where) == "cpu":
         raise TypeError(f"{name}: where is {describe(where)}; give True, or booleans on the device of x")
-    mask = da.read(where)
+    mask = da.read(where, stream)
     if mask.dtype != "b1":
         raise TypeError(f"{name}: where has dtype {mask.dtype}; give booleans")
     return mask
 
 
-def _run(
-    name: str, arrays: list[DeviceArray], mask: DeviceArray | None, target: DeviceArray, shape: tuple[int, ...], loop: str, device: int
-) -> None:
-    stream = arrays[0].library.stream(arrays[0], device)
-    operands = [*arrays, *([] if mask is None else [mask]), target]
+def _run(name: str, operands: list[DeviceArray], masked: bool, shape: tuple[int, ...], loop: str, device: int, stream: int) -> None:
+    """The kernels over inputs, mask and output, in this order."""
     layout = joined(shape, [broadcast(operand, shape) for operand in operands])
     addresses = [operand.address for operand in operands]
     size = da.SIZES[loop]
     contiguous = len(layout.shape) == 1 and all(step == (size,) for step in layout.steps)
-    if mask is None and contiguous and all(operand.dtype == loop for operand in operands):
+    if not masked and contiguous and all(operand.dtype == loop for operand in operands):
         n = layout.shape[0]
         loaded = launch.kernel(("flat", name, loop), lambda: kernels.flat(name, loop), device)
         head, threads = flat_shares(addresses, n, size)
         launch.start(loaded, device, stream, threads, (*addresses, n, head))
         return
-    sources = tuple(array.dtype for array in arrays)
+    sources = tuple(operand.dtype for operand in operands[: -2 if masked else -1])
     for part, moved in parts(layout, addresses):
         n = int(np.prod(part.shape, dtype=np.int64))
         rank, narrow = next(d for d in kernels.DIMENSIONS if d >= len(part.shape)), n < 1 << 31
-        key = ("strided", name, sources, loop, target.dtype, rank, narrow, mask is not None)
+        key = ("strided", name, sources, loop, operands[-1].dtype, rank, narrow, masked)
         make: Callable[[], kernels.Kernel] = lambda key=key: kernels.strided(*key[1:])  # type: ignore[misc]  # noqa: E731
         padding = rank - len(part.shape)
         lengths = (1,) * padding + part.shape

@@ -20,7 +20,8 @@ def read(name: str, given: Mapping[str, Any]) -> tuple[dict[str, DeviceArray], i
     for argument, value in given.items():
         if device_of(value) == "cpu":
             raise TypeError(f"{name}: {argument} is {describe(value)}; give an array on the device of the others")
-    arrays = {argument: da.read(value) for argument, value in given.items()}
+    found, _ = da.read_all(list(given.values()))
+    arrays = dict(zip(given, found, strict=True))
     first = next(iter(arrays))
     for argument, array in arrays.items():
         if array.dtype not in elementwise.REALS:
@@ -37,7 +38,7 @@ def output(name: str, argument: str, out: Any, first: DeviceArray, shape: tuple[
     """A new array like the first argument, or the caller's, checked."""
     if out is None:
         return da.new(name, argument.partition("[")[0], first, shape, first.dtype, "C", device)
-    target = da.read_output(name, argument, out)
+    target = da.read_output(name, argument, out, da.stream_of(first))
     if target.shape != shape:
         raise ValueError(f"{name}: {argument} has shape {target.shape}; the result has shape {shape}")
     if target.dtype != first.dtype:
@@ -49,9 +50,10 @@ def output(name: str, argument: str, out: Any, first: DeviceArray, shape: tuple[
 def zeros(first: DeviceArray, shape: tuple[int, ...], device: int) -> DeviceArray:
     if not first.library.makes(first):
         raise TypeError(f"how to make an array like {describe(first.given)} is not known; give zeros where a gradient is None")
-    made = da.read(first.library.empty(first, shape, first.dtype, "C", device))
+    stream = da.stream_of(first)
+    made = da.read(first.library.empty(first, shape, first.dtype, "C", device), stream)
     if made.size:
-        launch.clear(made.address, made.size * da.SIZES[made.dtype], device, first.library.stream(first, device))
+        launch.clear(made.address, made.size * da.SIZES[made.dtype], device, stream)
     return made
 
 
@@ -73,20 +75,26 @@ def run(name: str, inputs: Sequence[DeviceArray], outputs: Sequence[DeviceArray]
             raise ValueError(f"{name}: an output overlaps another array of the call but is not the same elements; give one of its own")
     first = inputs[0]
     operands = [*inputs, *outputs]
+    stream = da.stream_of(first)
+    with launch.Ordered(device, stream, operands):
+        _launch(name, operands, shape, device, stream)
+    for target in outputs:
+        target.library.written(target.given)
+
+
+def _launch(name: str, operands: Sequence[DeviceArray], shape: tuple[int, ...], device: int, stream: int) -> None:
+    dtype = operands[0].dtype
     layout = joined(shape, [elementwise.broadcast(operand, shape) for operand in operands])
-    stream = first.library.stream(first, device)
     for piece, moved in elementwise.parts(layout, [operand.address for operand in operands]):
         n = int(np.prod(piece.shape, dtype=np.int64))
         rank, narrow = next(d for d in kernels.DIMENSIONS if d >= len(piece.shape)), n < 1 << 31
-        key = (name, first.dtype, rank, narrow)
+        key = (name, dtype, rank, narrow)
         make: Callable[[], kernels.Kernel] = lambda key=key: fused_kernels.fused(*key)  # type: ignore[misc]  # noqa: E731
         padding = rank - len(piece.shape)
         steps = [(0,) * padding + step for step in piece.steps]
         loaded = launch.kernel(("fused", *key), make, device)
         lengths = (1,) * padding + piece.shape
         launch.start(loaded, device, stream, n, (*moved, n, *lengths, *(s for step in steps for s in step)))
-    for target in outputs:
-        target.library.written(target.given)
 
 
 def first_use(name: str, inputs: Sequence[Any]) -> str:

@@ -6,7 +6,7 @@ Nothing here waits for the device. The caller's current device is what it was wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
@@ -51,10 +51,11 @@ def device_at(address: int) -> int:
     return int(_checked(driver.cuPointerGetAttribute(driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address)))
 
 
-def view(x: Any) -> tuple[int, tuple[int, ...], tuple[int, ...] | None, Any, bool]:
-    """Address, shape, strides in elements, dtype and whether it may be written, of what exports DLPack."""
-    seen = StridedMemoryView.from_dlpack(x, stream_ptr=-1)
-    return seen.ptr, seen.shape, seen.strides, seen.dtype, not seen.readonly
+def view(x: Any, stream: int) -> tuple[int, tuple[int, ...], tuple[int, ...] | None, Any, bool, Any]:
+    """Address, shape, strides in elements, dtype and whether it may be written, of what exports DLPack for use on this stream (1 is the
+    default one); and what holds the export."""
+    seen = StridedMemoryView.from_dlpack(x, stream_ptr=stream)
+    return seen.ptr, seen.shape, seen.strides, seen.dtype, not seen.readonly, seen
 
 
 gpu.DLPACK.view = view
@@ -74,6 +75,51 @@ class _On:
 
     def __exit__(self, *_: Any) -> None:
         _checked(driver.cuCtxSetCurrent(self.before))
+
+
+class Ordered:
+    """What is put on the stream inside comes after all that the arrays' other streams hold by now, and before what they get later.
+
+    Nothing is done where there are no others, and nothing waits but the streams. A stream that is being captured into a graph can only
+    be ordered with others of the same capture.
+    """
+
+    __slots__ = ("device", "others", "stream")
+
+    def __init__(self, device: int, stream: int, arrays: Sequence[gpu.DeviceArray]) -> None:
+        self.device, self.stream, self.others = device, stream, gpu.other_streams(stream, arrays)
+
+    def __enter__(self) -> None:
+        if self.others:
+            with _On(self.device):
+                capture = _capture(self.stream)
+                self.others = [other for other in self.others if _capture(other) == capture]
+                for other in self.others:
+                    _let_wait(self.stream, other)
+
+    def __exit__(self, *_: Any) -> None:
+        if self.others:
+            with _On(self.device):
+                for other in self.others:
+                    _let_wait(other, self.stream)
+
+
+def _capture(stream: int) -> int:
+    """The number of the capture that the stream takes part in; 0 for none, -1 where the driver must not be asked for one elsewhere."""
+    said = driver.cuStreamGetCaptureInfo(stream)
+    if int(said[0]):
+        return -1
+    return int(said[2]) if said[1] == driver.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_ACTIVE else 0
+
+
+def _let_wait(later: int, earlier: int) -> None:
+    """What is put on one stream from now on waits for what the other holds by now."""
+    event = _checked(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING))
+    try:
+        _checked(driver.cuEventRecord(event, earlier))
+        _checked(driver.cuStreamWaitEvent(later, event, 0))
+    finally:
+        _checked(driver.cuEventDestroy(event))
 
 
 _seconds: dict[tuple[Any, ...], float] = {}

@@ -55,19 +55,23 @@ def operands(function: str, first: str, given: Sequence[Any]) -> DeviceOperands:
     """The arrays of a loss, checked as those of the host are."""
     names = (first, "targets", "weight", "pos_weight", "mask")
     arrays: dict[str, DeviceArray] = {}
+    stream = da.DEFAULT_STREAM
     for argument, value in zip(names, given, strict=True):
+        if value is None and argument in (first, "targets"):
+            raise TypeError(f"{function}: {argument} is None; give an array")
         if value is None:
             continue
         if device_of(value) == "cpu":
             raise TypeError(f"{function}: {argument} is {describe(value)}; give an array on the device of {first}")
-        arrays[argument] = da.read(value)
+        arrays[argument] = da.read(value, stream)
+        if argument == first:
+            stream = da.stream_of(arrays[argument])
     dtype = calls.loop_type(function, [arrays[first]], None, "same_kind")
     calls.loop_type(function, list(arrays.values()), "float64", "same_kind")  # that each has a type which kernels read
     if "mask" in arrays and arrays["mask"].dtype != "b1":
         raise TypeError(f"{function}: mask has dtype {arrays['mask'].dtype}; give booleans, such as mask.astype(bool) or mask != 0")
     shape = elements_shape(function, {argument: array.shape for argument, array in arrays.items()})
     device = calls.one_device(function, arrays)
-    stream = arrays[first].library.stream(arrays[first], device)
     size = int(np.prod(shape, dtype=np.int64))
     return DeviceOperands(function, names, tuple(arrays.get(name) for name in names), shape, size, dtype, device, stream)
 
@@ -91,7 +95,7 @@ def output(ops: DeviceOperands, argument: str, out: Any, others: Sequence[Device
 
 
 def _given(ops: DeviceOperands, argument: str, out: Any, shape: tuple[int, ...]) -> DeviceArray:
-    target = da.read_output(ops.name, argument, out)
+    target = da.read_output(ops.name, argument, out, ops.stream)
     if target.shape != shape:
         raise ValueError(f"{ops.name}: {argument} has shape {target.shape}; the result has shape {shape}")
     calls.one_device(ops.name, {ops.arguments[0]: ops.first, argument: target})
@@ -115,6 +119,10 @@ class Work(NamedTuple):
     """The accumulators' address."""
     counted: int
     """That of the number of true elements of the mask; 0 where there is none."""
+
+
+def _ordered(ops: DeviceOperands, *outputs: DeviceArray) -> launch.Ordered:
+    return launch.Ordered(ops.device, ops.stream, [*(array for array in ops.inputs if array is not None), *outputs])
 
 
 @contextmanager
@@ -203,11 +211,12 @@ def value(ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, c
     if reduction == "none":
         loss = output(ops, "out", out)
         if ops.size:
-            run(ops, formula, numbers, {"loss": loss}, None, check=check, scale="")
+            with _ordered(ops, loss):
+                run(ops, formula, numbers, {"loss": loss}, None, check=check, scale="")
         return loss.given
     _refuse(ops, reduction)
     target = _scalar(ops, out)
-    with _work(ops) as work:
+    with _ordered(ops, target), _work(ops) as work:
         if reduction != "sum":
             _count(ops, work)
         if ops.size:
@@ -223,7 +232,8 @@ def value_and_grad(
         loss = output(ops, "out", out)
         grad = output(ops, "grad_out", grad_out, (loss,))
         if ops.size:
-            run(ops, formula, numbers, {"loss": loss, "grad": grad}, None, check=check, scale="")
+            with _ordered(ops, loss, grad):
+                run(ops, formula, numbers, {"loss": loss, "grad": grad}, None, check=check, scale="")
         return loss.given, grad.given
     _refuse(ops, reduction)
     target, grad = _scalar(ops, out), output(ops, "grad_out", grad_out)
@@ -234,7 +244,7 @@ def value_and_grad(
         numbers = numbers._replace(scale=head, scale_lo=rest)
         if numbers.scale == 1:
             scale = "count" if ops.mask is not None else ""
-    with _work(ops) as work:
+    with _ordered(ops, target, grad), _work(ops) as work:
         if reduction != "sum":
             _count(ops, work)
         if ops.size:
@@ -247,5 +257,6 @@ def grad_hess(ops: DeviceOperands, numbers: Numbers, check: bool, grad_out: Any,
     grad = output(ops, "grad_out", grad_out)
     hess = output(ops, "hess_out", hess_out, (grad,))
     if ops.size:
-        run(ops, LOGITS, numbers, {"grad": grad, "hess": hess}, None, check=check, scale="")
+        with _ordered(ops, grad, hess):
+            run(ops, LOGITS, numbers, {"grad": grad, "hess": hess}, None, check=check, scale="")
     return grad.given, hess.given
