@@ -35,7 +35,8 @@ def of_torch(function: Hashable, tensors: Sequence[Any]) -> Call | None:
     if torch is None:
         return None
     plain, strided = torch.Tensor, torch.strided
-    addresses, geometry = [], []
+    addresses: list[int] = []
+    geometry: list[Any] = []
     for x in tensors:
         if x is None:
             addresses.append(0)
@@ -61,7 +62,7 @@ def decided(call: Call, outputs: Sequence[int], decide: Callable[[], Any]) -> An
     of the tensors that it writes into where they are given."""
     with launch.recording() as log:
         results = decide()
-    if log.whole:
+    if log.entries:
         if len(_plans) >= _MOST:
             _plans.clear()
         _plans[call.key] = _Plan(call, log, results, outputs)
@@ -79,7 +80,7 @@ class _Launch(NamedTuple):
 class _Clearing(NamedTuple):
     array: int
     offset: int
-    count: int
+    length: int
 
 
 def _length(x: Any) -> int:
@@ -108,7 +109,7 @@ class _Plan:
 
     def _step(self, entry: launch.Launched | launch.Cleared) -> _Launch | _Clearing:
         if isinstance(entry, launch.Cleared):
-            return _Clearing(*self._place(entry.address), entry.count)
+            return _Clearing(*self._place(entry.address), entry.length)
         places = tuple((i, *self._place(int(entry.arguments[i]))) for i in entry.pointers if entry.arguments[i])
         return _Launch(entry.kernel, entry.blocks, entry.arguments, places)
 
@@ -125,7 +126,7 @@ class _Plan:
         stream = TORCH.current_stream()(device)
         for step in self.steps:
             if isinstance(step, _Clearing):
-                launch.clear(addresses[step.array] + step.offset, step.count, device, stream)
+                launch.put_zeros(addresses[step.array] + step.offset, step.length, device, stream)
                 continue
             arguments = list(step.arguments)
             for i, array, offset in step.places:

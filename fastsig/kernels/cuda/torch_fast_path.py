@@ -1,4 +1,4 @@
-"""The short way for the commonest call on a GPU: a contiguous torch tensor, and no options. The general way costs several launches.
+"""The short way for the commonest calls on a GPU: a torch tensor, and no options. The general way costs several launches.
 
 Whatever is not quite that is left to ``elementwise``, which does the same or says what is wrong.
 """
@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fastsig.arrays.gpu import TORCH, type_of
-from fastsig.kernels.cuda import elementwise_kernels, launch
+from fastsig.kernels.cuda import elementwise_kernels, launch, repeats
+from fastsig.kernels.cuda.elementwise import elementwise
 
 _ready: dict[tuple[str, Any, int], tuple[Any, int, int, Callable[[int], int]]] = {}
 """By operation, torch's dtype and device: the loaded kernel, the bytes of an element, how many elements a thread takes, and what gives
@@ -19,6 +20,17 @@ the current stream."""
 
 def torch_unary(name: str, x: Any, out: Any) -> Any:
     """The result, or NotImplemented."""
+    result = _contiguous(name, x, out)
+    if result is not NotImplemented:
+        return result
+    call = repeats.of_torch(name, (x, out))
+    if call is None or not call.addresses[0]:
+        return NotImplemented
+    result = repeats.again(call)
+    return result if result is not NotImplemented else repeats.decided(call, (1,), lambda: elementwise(name, (x,), out))
+
+
+def _contiguous(name: str, x: Any, out: Any) -> Any:
     torch = sys.modules["torch"]
     if type(x) is not torch.Tensor or x.requires_grad or x.layout is not torch.strided or not x.is_contiguous() or x.is_neg():
         return NotImplemented
