@@ -238,6 +238,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     monkeypatch.setitem(availability._STATUS, "cuda", lambda: "available")
     monkeypatch.setattr(cuda_launch, "capability", lambda device: GPU)
     monkeypatch.setattr(cuda_launch, "kernel", lambda key, make, device: make())
+    monkeypatch.setattr(cuda_launch, "multiprocessors", lambda device: 2)
     monkeypatch.setattr(cuda_launch, "device_at", lambda address: gpu.on.get(address, 0))
 
     def put(kernel: Any, device: int, stream: int, blocks: int, arguments: tuple[int, ...]) -> None:

@@ -197,6 +197,13 @@ def test_the_grid_has_an_end(launch: Any) -> None:
     assert launch.context.log[0][1].grid == (launch.module.MOST_BLOCKS, 1, 1)
 
 
+def test_no_more_blocks_than_a_share_for_each_multiprocessor(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch.module, "multiprocessors", lambda device: 3)
+    for threads in (1, 256 * 30, 1 << 40):
+        launch.module.start(launch.kernel, 0, 0, threads, (), share=10)
+    assert [entry[1].grid[0] for entry in launch.context.log[::2]] == [1, 30, 30]
+
+
 def test_a_kernel_is_loaded_once(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when many threads come at once; once more for another device."""
     made: list[tuple[str, int | None]] = []

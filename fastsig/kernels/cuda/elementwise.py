@@ -172,7 +172,7 @@ def _run(name: str, operands: list[DeviceArray], masked: bool, shape: tuple[int,
         n = layout.shape[0]
         loaded = launch.kernel(("flat", name, loop), lambda: kernels.flat(name, loop), device)
         head, threads = flat_shares(addresses, n, size)
-        launch.start(loaded, device, stream, threads, (*addresses, n, head), range(len(addresses)))
+        launch.start(loaded, device, stream, threads, (*addresses, n, head), range(len(addresses)), kernels.SHARES[loop])
         return
     sources = tuple(operand.dtype for operand in operands[: -2 if masked else -1])
     for part, moved in parts(layout, addresses):
@@ -195,7 +195,7 @@ def flat_shares(addresses: Sequence[int], n: int, size: int) -> tuple[int, int]:
     if len(behind) > 1 or min(behind) % size:
         return n, n
     head = min(-min(behind) % vector // size, n)
-    return head, max((n - head) * size // vector, vector // size)
+    return head, max((n - head) * size // (vector * kernels.MANY), vector // size)
 
 
 def parts(layout: Layout, addresses: Sequence[int]) -> list[tuple[Layout, list[int]]]:

@@ -23,6 +23,8 @@ DIMENSIONS = (1, 2, 4, 8)
 
 MANY = 2
 """How many times 16 bytes a thread reads before it computes with the first."""
+SHARES = {"f16": 32, "bf16": 32, "f32": 0, "f64": 0}
+"""Blocks of threads for each multiprocessor, where fewer are faster than one for every 256 vectors; 0 is no limit."""
 WITHOUT_GUARD = frozenset({"silu"})
 """Operations whose float32 division has the same bits without its guard."""
 

@@ -50,6 +50,11 @@ def capability(device: int) -> tuple[int, int]:
     return int(found.major), int(found.minor)
 
 
+@cache
+def multiprocessors(device: int) -> int:
+    return int(Device(device).properties.multiprocessor_count)
+
+
 def device_at(address: int) -> int:
     """The device that this memory belongs to.
 
@@ -245,9 +250,12 @@ def put_zeros(address: int, length: int, device: int, stream: int) -> None:
         _checked(driver.cuMemsetD8Async(address, 0, length, stream))
 
 
-def start(loaded: Loaded, device: int, stream: int, threads: int, arguments: tuple[int | float, ...], pointers: Sequence[int] = ()) -> None:
-    """Put the kernel on the stream, with at least this many threads; ``pointers`` says which arguments are addresses."""
-    blocks = min(-(-threads // compiler.BLOCK), MOST_BLOCKS)
+def start(
+    loaded: Loaded, device: int, stream: int, threads: int, arguments: tuple[int | float, ...], pointers: Sequence[int] = (), share: int = 0
+) -> None:
+    """Put the kernel on the stream, with at least this many threads, or with as many blocks for each multiprocessor as ``share`` says;
+    ``pointers`` says which arguments are addresses."""
+    blocks = min(-(-threads // compiler.BLOCK), share * multiprocessors(device) if share else MOST_BLOCKS)
     if _recorder.log is not None:
         _recorder.log.entries.append(Launched(loaded, blocks, arguments, pointers))
     put(loaded, device, stream, blocks, arguments)

@@ -28,6 +28,8 @@ UNROLLED = 4
 """Rounds of a warp over its block that are written out one behind the other: what waits for the sum's other half needs no moves then."""
 AHEAD = 2
 """Rounds between reading operands and computing with them."""
+SHARE = 16
+"""Blocks of threads for each multiprocessor: more would begin, and fill their registers, more often."""
 RESIDENT = 2
 """Blocks of threads on a multiprocessor at once; with three, the registers do not suffice for float64."""
 

@@ -170,7 +170,7 @@ def run(
         *before, counted, times, total, ops.size, *(1,) * padding, *layout.shape, *(s for step in steps for s in step),
     )  # fmt: skip
     pointers = (*range(len(arrays)), len(before), len(before) + 2)
-    launch.start(loaded, ops.device, ops.stream, -(-ops.size // BLOCK) * sums.WARP, arguments, pointers)
+    launch.start(loaded, ops.device, ops.stream, -(-ops.size // BLOCK) * sums.WARP, arguments, pointers, loss_kernels.SHARE)
     for target in outputs.values():
         target.library.written(target.given)
 
