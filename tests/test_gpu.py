@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_here import same_but_nan, storage
+from processes import printed
 from samples import anything
 
 import fastsig as fs
@@ -191,3 +192,131 @@ def test_autograd_hears_of_what_was_written(torch: Any) -> None:
     fs.bce_with_logits_value_and_grad(x, x, out=loss, grad_out=grad)
     assert all(tensor._version == 1 for tensor in (out, loss, grad))
     assert x._version == 0
+
+
+class OnlyInterface:
+    """A ``__cuda_array_interface__`` and nothing else."""
+
+    def __init__(self, array: Any, stream: int | None = None) -> None:
+        self.array = array
+        self.__cuda_array_interface__ = {**array.__cuda_array_interface__, "stream": stream}
+
+
+class OnlyDLPack:
+    """DLPack and nothing else."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.array.__dlpack_device__()  # type: ignore[no-any-return]
+
+    def __dlpack__(self, **asked: Any) -> Any:
+        return self.array.__dlpack__(**asked)
+
+
+def long_work(torch: Any, stream: int) -> None:
+    with torch.cuda.stream(torch.cuda.ExternalStream(stream)):
+        torch.cuda._sleep(200_000_000)
+
+
+def test_streams_of_two_libraries(torch: Any) -> None:
+    """What another stream has still to write is waited for, and it waits for what is read: no stream here blocks the default one."""
+    cupy = pytest.importorskip("cupy")
+    want = float(fs.sigmoid(np.float32(2)))
+    x, out = cupy.zeros(1 << 20, np.float32), torch.zeros(1 << 20, device="cuda")
+    fs.sigmoid(x, out=out)
+    torch.cuda.synchronize()
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        long_work(torch, stream.ptr)
+        x.fill(2)
+        fs.sigmoid(x, out=out)
+    assert bool((out == want).all()), "torch's stream did not wait for the launch on CuPy's"
+    logits, loss = torch.zeros(1 << 20, device="cuda"), torch.zeros(1 << 20, device="cuda")
+    targets = cupy.zeros(1 << 20, np.float32)
+    with stream:
+        long_work(torch, stream.ptr)
+        targets.fill(1)
+        fs.bce_with_logits(logits, targets, reduction="none", out=loss)
+        targets.fill(0)  # after the loss has read it
+    assert bool((loss == float(fs.bce_with_logits(np.float32(0), np.float32(1)))).all())
+    named = cupy.zeros(1 << 20, np.float32)
+    with stream:
+        long_work(torch, stream.ptr)
+        named.fill(2)
+    fs.sigmoid(OnlyInterface(named, stream.ptr), out=out)
+    assert bool((out == want).all())
+    torch.cuda.synchronize()
+
+
+def test_dlpack_on_the_launchs_stream(torch: Any) -> None:
+    source = torch.cuda.Stream()
+    x, out = torch.zeros(1 << 20, device="cuda"), torch.zeros(1 << 20, device="cuda")
+    torch.cuda.synchronize()
+    with torch.cuda.stream(source):
+        torch.cuda._sleep(200_000_000)
+        x.fill_(2)
+        fs.sigmoid(OnlyDLPack(x), out=out)
+        got = out.clone()
+    source.synchronize()
+    assert bool((got == float(fs.sigmoid(np.float32(2)))).all())
+
+
+def test_a_graph_with_an_array_of_another_stream(torch: Any) -> None:
+    """CuPy's default stream takes no part in torch's capture, and must not break it."""
+    cupy = pytest.importorskip("cupy")
+    x, out = torch.ones(1000, device="cuda"), cupy.zeros(1000, np.float32)
+    fs.sigmoid(x, out=out)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        fs.sigmoid(x, out=out)
+    x.fill_(2)
+    graph.replay()
+    torch.cuda.synchronize()
+    assert bool((out == float(fs.sigmoid(np.float32(2)))).all())
+
+
+@pytest.mark.parametrize("make", [OnlyInterface, OnlyDLPack])
+def test_losses_of_arrays_that_have_an_interface_and_nothing_else(make: Any, torch: Any) -> None:
+    random = np.random.default_rng(1)
+    x, t = random.normal(0, 3, 5000).astype("f4"), random.random(5000).astype("f4")
+    loss, grad = torch.zeros((), device="cuda"), torch.zeros(5000, device="cuda")
+    operands = [make(to_gpu(a, torch)) for a in (x, t)]
+    fs.bce_with_logits_value_and_grad(*operands, out=make(loss), grad_out=make(grad))
+    torch.cuda.synchronize()
+    want, want_grad = fs.bce_with_logits_value_and_grad(x, t)
+    assert same_but_nan(to_host(loss, x.dtype), np.asarray(want))
+    assert same_but_nan(to_host(grad, x.dtype), want_grad)
+
+
+def test_a_cubin_that_the_driver_refuses(torch: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastsig.kernels.cuda import compiler, elementwise_kernels, launch
+
+    monkeypatch.setenv("FASTSIG_CACHE_DIR", str(tmp_path))
+    kernel, capability = elementwise_kernels.flat("sigmoid", "f32"), launch.capability(0)
+    entry = compiler._entry(kernel.name, capability)
+    for bad in (b"no machine code at all", compiler.cubin_of(elementwise_kernels.flat("silu", "f32"), capability)):
+        compiler.code_cache.keep(compiler.code_cache.users_directory(), *entry, bad)
+        monkeypatch.setattr(launch, "_loaded", {})
+        launch.kernel(("flat", "sigmoid", "f32"), lambda: kernel, 0)
+        assert compiler._kept(kernel.name, capability) not in (None, bad)
+
+
+def test_nothing_starts_cuda_before_there_is_an_array(tmp_path: Any) -> None:
+    """So a child that is forked then can use it. The first time the packages are tried, the second time that is known."""
+    code = """
+import ctypes, os
+import numpy as np
+import fastsig as fs
+assert fs.backends()["cuda"] == "available", fs.backends()["cuda"]
+fs.explain(np.zeros(3))
+assert ctypes.CDLL("libcuda.so.1").cuDeviceGetCount(ctypes.byref(ctypes.c_int())) == 3, "CUDA_ERROR_NOT_INITIALIZED is wanted"
+child = os.fork()
+if child == 0:
+    os._exit(ctypes.CDLL("libcuda.so.1").cuInit(0))
+assert os.waitpid(child, 0)[1] == 0
+print("nothing did")
+"""
+    for _ in range(2):
+        assert printed(code, FASTSIG_CACHE_DIR=str(tmp_path)) == "nothing did"
