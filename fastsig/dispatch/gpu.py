@@ -8,6 +8,7 @@ from typing import Any
 from fastsig.arrays.devices import describe
 from fastsig.dispatch.choice import Served
 from fastsig.dispatch.thresholds import GATES
+from fastsig.kernels.c.status import library as c
 from fastsig.kernels.cuda import status as cuda_status
 from fastsig.system import first_calls
 

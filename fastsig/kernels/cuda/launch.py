@@ -17,12 +17,13 @@ from cuda.core import Device, LaunchConfig, ObjectCode, Stream, launch
 from cuda.core.utils import StridedMemoryView
 
 from fastsig.arrays import gpu
-from fastsig.kernels.c.status import library as c
 from fastsig.kernels.cuda import compiler
 from fastsig.kernels.cuda.elementwise_kernels import Kernel
 from fastsig.system import first_calls
 
 MOST_BLOCKS = 1 << 30
+c: Any = None
+"""The C library, whose launches are quicker; the dispatcher sets it where there is one."""
 
 
 class Loaded(NamedTuple):
