@@ -230,27 +230,29 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     from fastsig.kernels.cuda import status
 
     gpu = Gpu()
-    from fastsig.kernels.cuda import torch_fast_path
+    from fastsig.kernels.cuda import repeats, torch_fast_path
 
     monkeypatch.setattr(torch_fast_path, "_ready", {})
+    monkeypatch.setattr(repeats, "_plans", {})
     monkeypatch.setattr(status, "status", lambda: "available")
     monkeypatch.setitem(availability._STATUS, "cuda", lambda: "available")
     monkeypatch.setattr(cuda_launch, "capability", lambda device: GPU)
     monkeypatch.setattr(cuda_launch, "kernel", lambda key, make, device: make())
+    monkeypatch.setattr(cuda_launch, "multiprocessors", lambda device: 2)
     monkeypatch.setattr(cuda_launch, "device_at", lambda address: gpu.on.get(address, 0))
 
-    def start(kernel: Any, device: int, stream: int, threads: int, arguments: tuple[int, ...]) -> None:
-        gpu.launches.append(SimpleNamespace(kernel=kernel.name, device=device, stream=stream, threads=threads, held=len(gpu.held)))
+    def put(kernel: Any, device: int, stream: int, blocks: int, arguments: tuple[int, ...]) -> None:
+        gpu.launches.append(SimpleNamespace(kernel=kernel.name, device=device, stream=stream, held=len(gpu.held)))
         gpu.order.append(f"{stream}: {gpu.kernels[-1]}")
         words = [struct.unpack("q", struct.pack("d", a))[0] if isinstance(a, float) else a for a in arguments]
-        run(kernel, GPU, min(-(-threads // 256), 3), 256, *words)
+        run(kernel, GPU, min(blocks, 3), 256, *words)
 
-    monkeypatch.setattr(cuda_launch, "start", start)
+    monkeypatch.setattr(cuda_launch, "put", put)
 
-    def clear(address: int, count: int, device: int, stream: int) -> None:
-        ctypes.memset(address, 0, count)
+    def put_zeros(address: int, length: int, device: int, stream: int) -> None:
+        ctypes.memset(address, 0, length)
 
-    monkeypatch.setattr(cuda_launch, "clear", clear)
+    monkeypatch.setattr(cuda_launch, "put_zeros", put_zeros)
 
     @contextmanager
     def memory(count: int, device: int, stream: int) -> Iterator[int]:
@@ -290,6 +292,13 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
         kind = x.host.dtype if dtype is None else storage(da.TYPES[dtype.name])
         return Tensor(np.full_like(x.host, 77, kind), x.device.index or 0)
 
+    def torch_empty_strided(shape: tuple[int, ...], strides: tuple[int, ...], dtype: TorchType, device: str) -> Tensor:
+        kind = storage(da.TYPES[dtype.name])
+        length = 1 + sum(step * (n - 1) for step, n in zip(strides, shape, strict=True))
+        steps = tuple(step * kind.itemsize for step in strides)
+        host = np.lib.stride_tricks.as_strided(np.full(length, 77, kind), shape, steps)
+        return Tensor(host, int(device.removeprefix("cuda:")))
+
     torch_cuda = SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=17 + device))
 
     def increment_version(x: Tensor) -> None:
@@ -298,7 +307,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     graph = SimpleNamespace(increment_version=increment_version)
     _module(
         monkeypatch, "torch", autograd=SimpleNamespace(graph=graph), cuda=torch_cuda,
-        empty=torch_empty, empty_like=torch_empty_like, _C=SimpleNamespace(),
+        empty=torch_empty, empty_like=torch_empty_like, empty_strided=torch_empty_strided, _C=SimpleNamespace(),
         is_grad_enabled=lambda: gpu_grad[0], Tensor=Tensor, strided=Tensor.layout, **TORCH_TYPES,
     )  # fmt: skip
     gpu_grad = [True]

@@ -82,18 +82,19 @@ def launch(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         return SimpleNamespace(set_current=set_current, compute_capability=SimpleNamespace(major=9, minor=0))
 
+    monkeypatch.setattr(cuda_launch, "c", None)
     monkeypatch.setattr(cuda_launch, "driver", context)
     monkeypatch.setattr(cuda_launch, "Device", device)
     monkeypatch.setattr(cuda_launch, "_stream", lambda device, handle: ("stream", device, handle))
     monkeypatch.setattr(cuda_launch, "_loaded", {})
     monkeypatch.setattr(cuda_launch, "launch", lambda *arguments: context.log.append((*arguments, context.current)))
     cuda_launch.capability.cache_clear()
-    return SimpleNamespace(context=context, module=cuda_launch)
+    return SimpleNamespace(context=context, module=cuda_launch, kernel=cuda_launch.Loaded("kernel", 7))
 
 
 def test_on_the_current_device(launch: Any) -> None:
-    launch.module.start("kernel", 0, 5, 1000, (1, 2))
-    ((stream, config, kernel, *rest),) = launch.context.log
+    launch.module.start(launch.kernel, 0, 5, 1000, (1, 2))
+    (stream, config, kernel, *rest), _ = launch.context.log
     assert (stream, kernel, rest) == (("stream", 0, 5), "kernel", [1, 2, 0])
     assert (config.grid, config.block) == ((4, 1, 1), (256, 1, 1))
 
@@ -101,7 +102,7 @@ def test_on_the_current_device(launch: Any) -> None:
 @pytest.mark.parametrize("before", [0, None])
 def test_on_another_device(before: int | None, launch: Any) -> None:
     launch.context.current = before
-    launch.module.start("kernel", 1, 5, 1, (7,))
+    launch.module.start(launch.kernel, 1, 5, 1, (7,))
     launched, restored = launch.context.log
     assert launched[-2:] == (7, 1)
     assert restored == ("back to", before)
@@ -114,8 +115,20 @@ def test_a_failed_launch_restores_the_device(launch: Any, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(launch.module, "launch", failing)
     with pytest.raises(RuntimeError, match="INVALID_VALUE"):
-        launch.module.start("kernel", 1, 5, 1, ())
+        launch.module.start(launch.kernel, 1, 5, 1, ())
     assert launch.context.current == 0
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_from_c(taken: bool, launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where C says that another device is the current one, the device is changed for the launch."""
+    asked: list[Any] = []
+    answers = SimpleNamespace(gpu_launch=lambda *given: asked.append(given) or taken, gpu_clear=lambda *given: asked.append(given) or taken)
+    monkeypatch.setattr(launch.module, "c", answers)
+    launch.module.start(launch.kernel, 1, 5, 1000, (1, 2.5))
+    launch.module.clear(4096, 80, 1, 9)
+    assert asked == [(7, 1, 5, 4, 256, (1, 2.5)), (4096, 80, 1, 9)]
+    assert [entry[0] for entry in launch.context.log] == ([] if taken else [("stream", 1, 5), "back to", "clear", "back to"])
 
 
 def test_clear(launch: Any) -> None:
@@ -180,8 +193,15 @@ def test_memory_of_the_driver(launch: Any) -> None:
 
 
 def test_the_grid_has_an_end(launch: Any) -> None:
-    launch.module.start("kernel", 0, 0, 1 << 50, ())
+    launch.module.start(launch.kernel, 0, 0, 1 << 50, ())
     assert launch.context.log[0][1].grid == (launch.module.MOST_BLOCKS, 1, 1)
+
+
+def test_no_more_blocks_than_a_share_for_each_multiprocessor(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch.module, "multiprocessors", lambda device: 3)
+    for threads in (1, 256 * 30, 1 << 40):
+        launch.module.start(launch.kernel, 0, 0, threads, (), share=10)
+    assert [entry[1].grid[0] for entry in launch.context.log[::2]] == [1, 30, 30]
 
 
 def test_a_kernel_is_loaded_once(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +210,7 @@ def test_a_kernel_is_loaded_once(launch: Any, monkeypatch: pytest.MonkeyPatch) -
 
     def from_cubin(code: bytes, name: str) -> Any:
         made.append((name, launch.context.current))
-        return SimpleNamespace(get_kernel=lambda kernel: f"loaded {kernel}")
+        return SimpleNamespace(get_kernel=lambda kernel: SimpleNamespace(handle=7, name=f"loaded {kernel}"))
 
     monkeypatch.setattr(launch.module, "ObjectCode", SimpleNamespace(from_cubin=from_cubin))
     monkeypatch.setattr(launch.module.compiler, "cubin_of", lambda kernel, capability: b"")
@@ -207,7 +227,7 @@ def test_a_kernel_is_loaded_once(launch: Any, monkeypatch: pytest.MonkeyPatch) -
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == ["loaded k"] * 8
+    assert [loaded.kernel.name for loaded in found] == ["loaded k"] * 8
     assert made == [("k", 1)]
     launch.module.kernel(("k",), make, 0)
     assert made == [("k", 1), ("k", 0)]
@@ -224,7 +244,7 @@ class Library:
         self.seen.append(code)
         if code != self.good:
             raise RuntimeError(self.error)
-        return SimpleNamespace(get_kernel=lambda kernel: f"loaded {kernel}")
+        return SimpleNamespace(get_kernel=lambda kernel: SimpleNamespace(handle=7, name=f"loaded {kernel}"))
 
 
 REFUSED = "CUDA_ERROR_INVALID_IMAGE: This indicates that the device kernel image is invalid."
@@ -241,7 +261,7 @@ def test_a_cubin_that_the_driver_refuses_is_compiled_again(launch: Any, monkeypa
     compiler.code_cache.keep(compiler.code_cache.users_directory(), *entry, b"other machine code")
     library = Library(good, REFUSED)
     monkeypatch.setattr(launch.module, "ObjectCode", library)
-    assert launch.module.kernel(("k",), lambda: made, 1) == f"loaded {made.name}"
+    assert launch.module.kernel(("k",), lambda: made, 1).kernel.name == f"loaded {made.name}"
     assert library.seen == [b"other machine code", good]
     assert compiler.cubin_of(made, (9, 0)) == good
     launch.module._loaded.clear()

@@ -10,6 +10,8 @@ from typing import NamedTuple
 ARCHITECTURES = ((7, 5), (8, 0), (9, 0), (10, 0), (12, 0))
 _INSTRUCTION = re.compile(r"^\s+(?:@!?%p\d+\s+)?([a-z]\w*(?:\.[\w:]+)*)\s", re.MULTILINE)
 _ROUNDS = ("add", "sub", "mul", "div", "fma", "mad", "rcp", "sqrt")
+_REFINED = ("rcp.approx.ftz.f32",)
+"""Whose own error is gone from the result: the tests run the kernels with reciprocals that are off."""
 _APPROXIMATE = ("ex2", "lg2", "sin", "cos", "tanh", "rsqrt", "testp")
 
 
@@ -30,6 +32,8 @@ def forbidden(ptx: str) -> list[str]:
 
 
 def _is_forbidden(instruction: str) -> bool:
+    if instruction in _REFINED:
+        return False
     name, *modifiers = instruction.split(".")
     if {"approx", "ftz", "full", "sat", "relu"} & set(modifiers) or name in _APPROXIMATE or name == "call":
         return True

@@ -46,6 +46,14 @@ static void wrong(const char *what) { fprintf(stderr, "ptx_in_c: %s\n", what); a
     OP2(min, T, U, isnan(a) ? b : isnan(b) ? a : a == b ? (signbit(a) ? a : b) : a < b ? a : b)
 #define ONE_OVER(T, U) OP1(rcp_rn, T, U, 1 / a)
 ONE_OVER(f32, u32) ONE_OVER(f64, u64)
+/* by so many ULP the approximation is off: the manual promises 1 at most */
+int reciprocal_error = 0;
+static inline u32 rcp_approx_ftz_f32(u32 x) {
+    const u32 sign = x & 0x80000000u, magnitude = x & 0x7fffffffu;
+    const u32 q = of_f32(1 / as_f32(magnitude < 0x00800000u ? 0 : magnitude));
+    if (q >= 0x7f800000u || q < 0x00800000u) return sign | (q < 0x00800000u ? 0 : q);
+    return sign | (q + (u32)reciprocal_error);
+}
 REALS(f32, u32, fmaf) REALS(f64, u64, fma)
 #define SIGNS(T, U)                                                                                                    \
     static inline U neg_##T(U x) { return x ^ ((U)1 << (8 * sizeof x - 1)); }                                          \
@@ -138,6 +146,11 @@ static inline u64 cvt_rn_f64_s8(u64 x) { return of_f64((f64)(int8_t)x); }
 static inline u32 cvt_rn_f32_u8(u32 x) { return of_f32((f32)(u8)x); }
 static inline u64 cvt_rn_f64_u8(u64 x) { return of_f64((f64)(u8)x); }
 static inline u32 cvt_rn_f16x2_f32(u32 a, u32 b) { return pack32(cvt_rn_f16_f32(b), cvt_rn_f16_f32(a)); }
+static inline u16 cvt_rn_bf16_f32(u32 x) {
+    if (isnan(as_f32(x))) return 0x7fff;
+    return (u16)((x + 0x7fff + (x >> 16 & 1)) >> 16);
+}
+static inline u32 cvt_rn_bf16x2_f32(u32 a, u32 b) { return pack32(cvt_rn_bf16_f32(b), cvt_rn_bf16_f32(a)); }
 /* mixed precision, since sm_100: the half is widened, the rest is as in f32 */
 static inline u32 sub_rn_f32_f16(u16 a, u32 b) { return sub_rn_f32(cvt_f32_f16(a), b); }
 static inline u32 add_rn_f32_f16(u16 a, u32 b) { return add_rn_f32(cvt_f32_f16(a), b); }

@@ -149,8 +149,8 @@ static bool handler_has_raised(void) {
 }
 
 static int install_functions(PyObject *namespace) {
-    PyMethodDef *const tables[] = {fastsig_sharing_methods, fastsig_loss_methods, fastsig_fused_methods};
-    for (int i = 0; i < 3; i++)
+    PyMethodDef *const tables[] = {fastsig_sharing_methods, fastsig_loss_methods, fastsig_fused_methods, fastsig_gpu_methods};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (PyMethodDef *method = tables[i]; method->ml_name; method++) {
             PyObject *function = PyCFunction_New(method, NULL);
             const int failed = !function || PyDict_SetItemString(namespace, method->ml_name, function);

@@ -43,5 +43,5 @@ int fastsig_install_functions(void *namespace);
  * has raised an exception. */
 enum { SHARE_DONE, SHARE_UNFIT, SHARE_STOPPED };
 int fastsig_share_masked(PyUFuncObject *ufunc, PyArrayObject *x, PyArrayObject *out, PyArrayObject *mask, int threads);
-extern PyMethodDef fastsig_sharing_methods[], fastsig_loss_methods[], fastsig_fused_methods[];
+extern PyMethodDef fastsig_sharing_methods[], fastsig_loss_methods[], fastsig_fused_methods[], fastsig_gpu_methods[];
 #endif

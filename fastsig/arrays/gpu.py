@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -295,7 +296,28 @@ def new(name: str, argument: str, like: DeviceArray, shape: tuple[int, ...], dty
     """
     if not like.library.makes(like):
         raise TypeError(f"{name}: how to make an array like {describe(like.given)} is not known; give {argument}=")
-    return read(like.library.empty(like, shape, dtype, order, device), stream_of(like))
+    made = like.library.empty(like, shape, dtype, order, device)
+    if _noted.arrays is not None:
+        _noted.arrays.append(made)
+    return read(made, stream_of(like))
+
+
+class _Noted(threading.local):
+    arrays: list[Any] | None = None
+
+
+_noted = _Noted()
+
+
+@contextlib.contextmanager
+def noting_new_arrays() -> Iterator[list[Any]]:
+    """The arrays that this thread makes inside."""
+    found: list[Any] = []
+    _noted.arrays = found
+    try:
+        yield found
+    finally:
+        _noted.arrays = None
 
 
 def read_output(name: str, argument: str, out: Any, stream: int) -> DeviceArray:

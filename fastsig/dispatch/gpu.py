@@ -8,6 +8,7 @@ from typing import Any
 from fastsig.arrays.devices import describe
 from fastsig.dispatch.choice import Served
 from fastsig.dispatch.thresholds import GATES
+from fastsig.kernels.c.status import library as c
 from fastsig.kernels.cuda import status as cuda_status
 from fastsig.system import first_calls
 
@@ -74,3 +75,9 @@ def losses(name: str, x: Any, device: str, backend: str | None) -> Any:
     """The backend's losses, for arrays of this device."""
     check_device(name, x, device, backend, cuda_status.status)
     return _room("losses")
+
+
+def loss_again(formula: int, reduction: str, check: bool, tensors: tuple[Any, ...], wanted: int) -> Any:
+    """A loss without further options, of torch's tensors: operands, and outputs or None. NotImplemented where there was no call like it."""
+    room = _rooms.get("losses")
+    return NotImplemented if room is None else room.again(formula, reduction, check, tensors, wanted)

@@ -38,6 +38,7 @@ def elementwise(
         and where is True
         and dtype is None
         and order == "K"
+        and casting == "same_kind"
         and backend is FROM_ENVIRONMENT is None
     ):
         result = gpu.quick(name, x, out)

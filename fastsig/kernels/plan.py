@@ -59,6 +59,10 @@ def _geometry(array: Array, shape: tuple[int, ...]) -> _Geometry:
     return _Geometry(lengths, strides, max(period, 1))
 
 
+WITH_GRAD, WITH_HESS = 4, 8
+"""What the C library and the kept calls of a GPU add for a gradient, and for a hessian in place of the loss."""
+
+
 class Numbers(NamedTuple):
     """``fastsig_numbers`` in ``cext/reduce.h``."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastsig.kernels.plan import LOGITS, PROBABILITIES, Numbers
+from fastsig.kernels.plan import LOGITS, PROBABILITIES, WITH_GRAD, WITH_HESS, Numbers
 from fastsig.losses.arguments import on_gpu, operands, output, smoothing
 from fastsig.losses.evaluate import run
-from fastsig.losses.fast_path import WITH_GRAD, WITH_HESS, quick
+from fastsig.losses.fast_path import quick
 from fastsig.losses.reductions import checks_of, value, value_and_grad
 
 

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import arraylikes
-from fastsig.dispatch import choice
+from fastsig.arrays.devices import library_of
+from fastsig.dispatch import choice, gpu
 from fastsig.dispatch.availability import FROM_ENVIRONMENT
 from fastsig.dispatch.thresholds import LOSS_ELEMENTS
 from fastsig.kernels.c.status import library as c
+from fastsig.kernels.plan import FOCAL, WITH_HESS
 
 quick_loss: Any = None if c is None or FROM_ENVIRONMENT not in (None, "c") else c.quick_loss
 
 _REDUCTIONS = {"none": 0, "sum": 1, "mean": 2, "weighted_mean": 3}
-"""What the C library calls each of these, and what it adds for a gradient and for a hessian in place of the loss."""
-WITH_GRAD, WITH_HESS = 4, 8
+"""What the C library calls each of these."""
 
 
 def quick(
@@ -26,6 +27,12 @@ def quick(
 ) -> Any:  # fmt: skip
     """The result in one step, or NotImplemented: then the general way computes the same bits, or says what is wrong. It costs forty
     times as much a call."""
+    if library_of(operands[0]) == "torch" and operands[0].is_cuda:
+        plain = not label_smoothing and formula != FOCAL and backend is None and threads is None and FROM_ENVIRONMENT is None
+        if not plain or type(reduction) is not str or type(check) is not bool:
+            return NotImplemented
+        given = (out,) if not wanted else (grad_out, hess_out) if wanted & WITH_HESS else (out, grad_out)
+        return gpu.loss_again(formula, reduction, check, (*operands, *given), wanted)
     if quick_loss is None or (backend is not None and backend != "c") or not (threads is None or (type(threads) is int and threads > 0)):
         return NotImplemented
     code = _REDUCTIONS.get(reduction) if type(reduction) is str else None

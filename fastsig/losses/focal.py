@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastsig.kernels.plan import FOCAL
+from fastsig.kernels.plan import FOCAL, WITH_GRAD
 from fastsig.losses.arguments import focal, operands
-from fastsig.losses.fast_path import WITH_GRAD, quick
+from fastsig.losses.fast_path import quick
 from fastsig.losses.reductions import value, value_and_grad
 
 

@@ -36,6 +36,11 @@ share_masked = _FUNCTIONS["share_masked"]
 
 fused = _FUNCTIONS["fused"]
 """fused(rows, threads): a gate over rows (``fastsig.kernels.rows``) on so many threads of the C library; stopped as ``share``."""
+gpu_launch = _FUNCTIONS["gpu_launch"]
+"""gpu_launch(kernel, device, stream, blocks, threads, arguments): the driver's launch of a kernel on an NVIDIA GPU; False, and nothing is
+done, where another device is the current one. Whole numbers, and floats among the arguments, are 8 bytes each."""
+gpu_clear = _FUNCTIONS["gpu_clear"]
+"""gpu_clear(address, bytes, device, stream): zeros there, likewise."""
 
 
 _lib.fastsig_set_affinity(affinity())

@@ -14,6 +14,7 @@ from numba.core.errors import NumbaWarning
 
 from fastsig.kernels import code_cache
 from fastsig.kernels.cuda import packages
+from fastsig.kernels.cuda.elements import CAPABILITY
 from fastsig.kernels.cuda.elementwise_kernels import ADDRESS, Kernel
 
 BLOCK = 256
@@ -29,8 +30,12 @@ def ptx_of(kernel: Kernel, capability: tuple[int, int]) -> str:
     """The kernel in PTX, under its own name, for GPUs of this compute capability."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NumbaWarning)
-        bounds = (BLOCK, 1) if kernel.roomy else BLOCK
-        text, _ = cuda.compile_ptx(kernel.function, kernel.arguments, cc=capability, launch_bounds=bounds)
+        bounds = (BLOCK, kernel.resident) if kernel.resident else BLOCK
+        before = CAPABILITY.set(capability)
+        try:
+            text, _ = cuda.compile_ptx(kernel.function, kernel.arguments, cc=capability, launch_bounds=bounds)
+        finally:
+            CAPABILITY.reset(before)
     mangled = re.search(r"\.visible \.entry (\w+)\(", text)
     assert mangled, "PTX without an entry"
     environment = re.compile(r"^\.common \.global .*NumbaEnv.*;\n", re.MULTILINE)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 I8, I16, I32, I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 VECTOR_BYTES = 16
+
+CAPABILITY: ContextVar[tuple[int, int]] = ContextVar("CAPABILITY")
+"""The compute capability that is being compiled for."""
+_CONVERTS_PAIRS = (8, 0)
+"""Since then an instruction rounds two float32 to a pair of halves, and knows bfloat16."""
 
 HALVES = ("f16", "bf16")
 SIZES = {
@@ -56,21 +62,64 @@ def _lane_type(name: str) -> Any:
     return I32 if name in HALVES else word_type(name)
 
 
-def load_vector(builder: Any, base: Any, byte_offset: Any, name: str) -> list[Any]:
-    """The words of 16 aligned bytes, by one load."""
+def _loaded(builder: Any, base: Any, byte_offset: Any, name: str) -> list[Any]:
+    """What 16 aligned bytes are read as, by one load."""
     lane = _lane_type(name)
     lanes = VECTOR_BYTES // (4 if lane == I32 else SIZES[name])
     loaded = builder.load(pointer_at(builder, base, byte_offset, ir.VectorType(lane, lanes)), align=VECTOR_BYTES)
-    words = [builder.extract_element(loaded, I32(k)) for k in range(lanes)]
+    return [builder.extract_element(loaded, I32(k)) for k in range(lanes)]
+
+
+def _words(builder: Any, lanes: list[Any], name: str) -> list[Any]:
     if name not in HALVES:
-        return words
-    return [builder.trunc(builder.lshr(pair, I32(shift)), I16) for pair in words for shift in (0, 16)]
+        return lanes
+    return [builder.trunc(builder.lshr(pair, I32(shift)), I16) for pair in lanes for shift in (0, 16)]
 
 
-def store_vector(builder: Any, base: Any, byte_offset: Any, words: list[Any], name: str) -> None:
+def load_vector(builder: Any, base: Any, byte_offset: Any, name: str) -> list[Any]:
+    """The words of 16 aligned bytes, by one load."""
+    return _words(builder, _loaded(builder, base, byte_offset, name), name)
+
+
+class Waiting:
+    """16 bytes of each operand, read before they are computed with."""
+
+    def __init__(self, builder: Any, bases: list[Any], name: str) -> None:
+        self.bases, self.name = bases, name
+        lane = _lane_type(name)
+        count = VECTOR_BYTES // (4 if lane == I32 else SIZES[name])
+        self.slots = [[cgutils.alloca_once(builder, lane) for _ in range(count)] for _ in bases]
+
+    def fetch(self, builder: Any, byte_offset: Any) -> None:
+        for base, slots in zip(self.bases, self.slots, strict=True):
+            for slot, lane in zip(slots, _loaded(builder, base, byte_offset, self.name), strict=True):
+                builder.store(lane, slot)
+
+    def take(self, builder: Any, other: Waiting) -> None:
+        for slots, others in zip(self.slots, other.slots, strict=True):
+            for slot, source in zip(slots, others, strict=True):
+                builder.store(builder.load(source), slot)
+
+    def words(self, builder: Any) -> list[list[Any]]:
+        """By operand."""
+        return [_words(builder, [builder.load(slot) for slot in slots], self.name) for slots in self.slots]
+
+
+def _pair(builder: Any, low: Any, high: Any, name: str) -> Any:
+    """Two float32 rounded to halves, in one word."""
+    if CAPABILITY.get() >= _CONVERTS_PAIRS:
+        kind = ir.FunctionType(I32, [F32, F32])
+        return builder.asm(kind, f"cvt.rn.{name}x2.f32 $0, $1, $2;", "=r,f,f", [high, low], False)
+    low, high = (builder.zext(to_word(builder, value, name), I32) for value in (low, high))
+    return builder.or_(low, builder.shl(high, I32(16)))
+
+
+def store_vector(builder: Any, base: Any, byte_offset: Any, values: list[Any], name: str) -> None:
+    """Real numbers to 16 aligned bytes, each rounded at most once, by one store."""
     if name in HALVES:
-        wide = [builder.zext(word, I32) for word in words]
-        words = [builder.or_(low, builder.shl(high, I32(16))) for low, high in zip(wide[::2], wide[1::2], strict=True)]
+        words = [_pair(builder, low, high, name) for low, high in zip(values[::2], values[1::2], strict=True)]
+    else:
+        words = [to_word(builder, value, name) for value in values]
     kind = ir.VectorType(words[0].type, len(words))
     whole = ir.Constant(kind, ir.Undefined)
     for k, word in enumerate(words):
@@ -107,6 +156,8 @@ def to_real(builder: Any, word: Any, name: str, real: Any) -> Any:
 
 
 def _bf16_word(builder: Any, value: Any) -> Any:
+    if CAPABILITY.get() >= _CONVERTS_PAIRS:
+        return builder.asm(ir.FunctionType(I16, [F32]), "cvt.rn.bf16.f32 $0, $1;", "=h,f", [value], False)
     u = builder.bitcast(value, I32)
     high = builder.lshr(u, I32(16))
     near = builder.lshr(builder.add(builder.add(u, I32(0x7FFF)), builder.and_(high, I32(1))), I32(16))

@@ -172,7 +172,7 @@ def _run(name: str, operands: list[DeviceArray], masked: bool, shape: tuple[int,
         n = layout.shape[0]
         loaded = launch.kernel(("flat", name, loop), lambda: kernels.flat(name, loop), device)
         head, threads = flat_shares(addresses, n, size)
-        launch.start(loaded, device, stream, threads, (*addresses, n, head))
+        launch.start(loaded, device, stream, threads, (*addresses, n, head), range(len(addresses)), kernels.SHARES[loop])
         return
     sources = tuple(operand.dtype for operand in operands[: -2 if masked else -1])
     for part, moved in parts(layout, addresses):
@@ -184,7 +184,7 @@ def _run(name: str, operands: list[DeviceArray], masked: bool, shape: tuple[int,
         lengths = (1,) * padding + part.shape
         steps = [(0,) * padding + step for step in part.steps]
         loaded = launch.kernel(key, make, device)
-        launch.start(loaded, device, stream, n, (*moved, n, *lengths, *(s for step in steps for s in step)))
+        launch.start(loaded, device, stream, n, (*moved, n, *lengths, *(s for step in steps for s in step)), range(len(moved)))
 
 
 def flat_shares(addresses: Sequence[int], n: int, size: int) -> tuple[int, int]:
@@ -195,7 +195,7 @@ def flat_shares(addresses: Sequence[int], n: int, size: int) -> tuple[int, int]:
     if len(behind) > 1 or min(behind) % size:
         return n, n
     head = min(-min(behind) % vector // size, n)
-    return head, max((n - head) * size // vector, vector // size)
+    return head, max((n - head) * size // (vector * kernels.MANY), vector // size)
 
 
 def parts(layout: Layout, addresses: Sequence[int]) -> list[tuple[Layout, list[int]]]:

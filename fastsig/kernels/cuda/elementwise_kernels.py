@@ -14,12 +14,19 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from fastsig.kernels.cuda import elements as el
-from fastsig.kernels.cuda.tracing import NAMES, Traced
-from fastsig.kernels.llvm_halves import patched
+from fastsig.kernels.cuda import halves
+from fastsig.kernels.cuda.tracing import NAMES, UNGUARDED, Traced
 from fastsig.ops import BY_NAME
 
 DIMENSIONS = (1, 2, 4, 8)
 """Strided kernels exist for these numbers of axes, after neighbouring axes are joined."""
+
+MANY = 2
+"""How many times 16 bytes a thread reads before it computes with the first."""
+SHARES = {"f16": 32, "bf16": 32, "f32": 0, "f64": 0}
+"""Blocks of threads for each multiprocessor, where fewer are faster than one for every 256 vectors; 0 is no limit."""
+WITHOUT_GUARD = frozenset({"silu"})
+"""Operations whose float32 division has the same bits without its guard."""
 
 ADDRESS = types.CPointer(types.uint8)
 WHOLE = types.int64
@@ -31,12 +38,12 @@ class Kernel(NamedTuple):
     name: str
     function: Callable[..., None]
     arguments: tuple[Any, ...]
-    roomy: bool = False
-    """Registers as needed: the assembler is told that one block on a multiprocessor will do, and spills none to make room for more."""
+    resident: int = 0
+    """Blocks that fit a multiprocessor at once: the assembler spends the registers that are left then. 0 leaves it the choice."""
 
 
 def _result(builder: Any, op: str, loop: str, words: list[Any], sources: tuple[str, ...]) -> Any:
-    """The operation's value as a word of the loop's type; inputs of other types are converted to it first."""
+    """The operation's value as a real number that is still to be rounded to the loop's type, to which inputs are converted first."""
     real = el.real_type(loop)
     if loop in el.HALVES:
         words = [
@@ -44,30 +51,53 @@ def _result(builder: Any, op: str, loop: str, words: list[Any], sources: tuple[s
             for word, source in zip(words, sources, strict=True)
         ]  # fmt: skip
         sources = (loop,) * len(words)
-    values = [Traced(builder, el.to_real(builder, word, source, real)) for word, source in zip(words, sources, strict=True)]
-    result = NAMES[op](*values).code
-    return patched(builder, op, loop, words[0], el.to_word(builder, result, loop)) if loop in el.HALVES else result
+    values = [el.to_real(builder, word, source, real) for word, source in zip(words, sources, strict=True)]
+    if loop in el.HALVES and len(values) == 1:
+        return halves.result(builder, op, loop, values[0])
+    names = UNGUARDED if op in WITHOUT_GUARD else NAMES
+    return names[op](*(Traced(builder, value) for value in values)).code
 
 
-def _converted(builder: Any, word: Any, loop: str, out: str) -> Any:
+def _converted(builder: Any, value: Any, loop: str, out: str) -> Any:
+    """As a word of the type of ``out``, rounded to the loop's type before."""
+    word = el.to_word(builder, value, loop)
     if loop == out:
         return word
     return el.to_word(builder, el.to_real(builder, word, loop, el.real_type("f64" if out == "f64" else loop)), out)
 
 
-def _flat_steps(op: str, dtype: str) -> tuple[Any, Any]:
-    """vector(inputs, out, head, i) and scalar(inputs, out, i): 16 bytes that far behind the head, or one element."""
+def _flat_steps(op: str, dtype: str) -> tuple[Any, Any, Any]:
+    """vectors(inputs, out, head, i, step): MANY times 16 bytes, the first that far behind the head, the others a step apart;
+    vector(inputs, out, head, i): one of them; scalar(inputs, out, i): one element."""
     nin = BY_NAME[op].nin
     sources = (dtype,) * nin
     size = el.I64(el.SIZES[dtype])
 
+    def compute(builder: Any, inputs: Any, out: Any, places: list[Any]) -> None:
+        """All are read before the first is computed with."""
+        bases = el.members(builder, inputs, nin)
+        loaded = [[el.load_vector(builder, base, at, dtype) for base in bases] for at in places]
+        for at, words in zip(places, loaded, strict=True):
+            results = [_result(builder, op, dtype, list(lane), sources) for lane in zip(*words, strict=True)]
+            el.store_vector(builder, out, at, results, dtype)
+
+    def place(builder: Any, head: Any, i: Any) -> Any:
+        return builder.add(builder.mul(head, size), builder.mul(i, el.I64(el.VECTOR_BYTES)))
+
+    @intrinsic
+    def vectors(typingctx: Any, inputs: Any, out: Any, head: Any, i: Any, step: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            inputs, out, head, i, step = values
+            at = [builder.add(i, builder.mul(step, el.I64(k))) for k in range(MANY)]
+            compute(builder, inputs, out, [place(builder, head, each) for each in at])
+            return context.get_dummy_value()
+
+        return types.void(inputs, out, WHOLE, WHOLE, WHOLE), codegen
+
     @intrinsic
     def vector(typingctx: Any, inputs: Any, out: Any, head: Any, i: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            at = builder.add(builder.mul(values[2], size), builder.mul(values[3], el.I64(el.VECTOR_BYTES)))
-            loaded = [el.load_vector(builder, base, at, dtype) for base in el.members(builder, values[0], nin)]
-            words = [_result(builder, op, dtype, list(lane), sources) for lane in zip(*loaded, strict=True)]
-            el.store_vector(builder, values[1], at, words, dtype)
+            compute(builder, values[0], values[1], [place(builder, *values[2:])])
             return context.get_dummy_value()
 
         return types.void(inputs, out, WHOLE, WHOLE), codegen
@@ -77,12 +107,13 @@ def _flat_steps(op: str, dtype: str) -> tuple[Any, Any]:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             at = builder.mul(values[2], size)
             words = [el.load_at(builder, base, at, dtype) for base in el.members(builder, values[0], nin)]
-            el.store_at(builder, values[1], at, _result(builder, op, dtype, words, sources), dtype)
+            word = el.to_word(builder, _result(builder, op, dtype, words, sources), dtype)
+            el.store_at(builder, values[1], at, word, dtype)
             return context.get_dummy_value()
 
         return types.void(inputs, out, WHOLE), codegen
 
-    return vector, scalar
+    return vectors, vector, scalar
 
 
 def flat(op: str, dtype: str) -> Kernel:
@@ -90,14 +121,17 @@ def flat(op: str, dtype: str) -> Kernel:
 
     The addresses of all operands are ``head`` elements below a multiple of 16 bytes; or head = n, and they may be anything.
     """
-    vector, scalar = _flat_steps(op, dtype)
-    lanes = el.VECTOR_BYTES // el.SIZES[dtype]
+    vectors, vector, scalar = _flat_steps(op, dtype)
+    lanes, others = el.VECTOR_BYTES // el.SIZES[dtype], MANY - 1
     thread, block, threads, blocks = el.thread_in_block, el.block_in_grid, el.threads_of_block, el.blocks_of_grid
 
     def kernel(inputs, out, n, head):  # type: ignore[no-untyped-def]
         first, step = block() * threads() + thread(), threads() * blocks()
         whole = (n - head) // lanes
         i = first
+        while i + others * step < whole:
+            vectors(inputs, out, head, i, step)
+            i += (others + 1) * step
         while i < whole:
             vector(inputs, out, head, i)
             i += step

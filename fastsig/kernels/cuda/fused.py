@@ -94,7 +94,7 @@ def _launch(name: str, operands: Sequence[DeviceArray], shape: tuple[int, ...], 
         steps = [(0,) * padding + step for step in piece.steps]
         loaded = launch.kernel(("fused", *key), make, device)
         lengths = (1,) * padding + piece.shape
-        launch.start(loaded, device, stream, n, (*moved, n, *lengths, *(s for step in steps for s in step)))
+        launch.start(loaded, device, stream, n, (*moved, n, *lengths, *(s for step in steps for s in step)), range(len(moved)))
 
 
 def first_use(name: str, inputs: Sequence[Any]) -> str:

@@ -5,11 +5,12 @@ Nothing here waits for the device. The caller's current device is what it was wh
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from cuda.bindings import driver
 from cuda.core import Device, LaunchConfig, ObjectCode, Stream, launch
@@ -21,8 +22,18 @@ from fastsig.kernels.cuda.elementwise_kernels import Kernel
 from fastsig.system import first_calls
 
 MOST_BLOCKS = 1 << 30
+c: Any = None
+"""The C library, whose launches are quicker; the dispatcher sets it where there is one."""
 
-_loaded: dict[tuple[Any, ...], Any] = {}
+
+class Loaded(NamedTuple):
+    """A kernel on its device: as cuda.core has it, and the driver's handle."""
+
+    kernel: Any
+    handle: int
+
+
+_loaded: dict[tuple[Any, ...], Loaded] = {}
 _config = lru_cache(maxsize=4096)(lambda blocks: LaunchConfig(grid=blocks, block=compiler.BLOCK))
 _stream = lru_cache(maxsize=256)(lambda device, handle: Stream.from_handle(handle))
 
@@ -38,6 +49,11 @@ def _checked(result: tuple[Any, ...]) -> Any:
 def capability(device: int) -> tuple[int, int]:
     found = Device(device).compute_capability
     return int(found.major), int(found.minor)
+
+
+@cache
+def multiprocessors(device: int) -> int:
+    return int(Device(device).properties.multiprocessor_count)
 
 
 def device_at(address: int) -> int:
@@ -136,7 +152,7 @@ def state(key: tuple[Any, ...], make: Callable[[], Kernel], device: int) -> str:
     return f"its kernel for {architecture} will be compiled by the first call"
 
 
-def kernel(key: tuple[Any, ...], make: Callable[[], Kernel], device: int) -> Any:
+def kernel(key: tuple[Any, ...], make: Callable[[], Kernel], device: int) -> Loaded:
     """The loaded kernel of this key on this device; compiled at its first use, or taken from the cache on disk."""
     found = _loaded.get((device, key))
     if found is None:
@@ -154,7 +170,7 @@ _REFUSALS = ("INVALID_IMAGE", "INVALID_SOURCE", "NO_BINARY_FOR_GPU", "NOT_FOUND"
 """Of the driver: it does not load this machine code, or finds no such kernel in it."""
 
 
-def _load(made: Kernel, device: int) -> Any:
+def _load(made: Kernel, device: int) -> Loaded:
     """The kernel as the driver has it. What it refuses of the cache is compiled again, and replaced there."""
     try:
         return _given_to_driver(made, compiler.cubin_of(made, capability(device)))
@@ -164,8 +180,9 @@ def _load(made: Kernel, device: int) -> Any:
         return _given_to_driver(made, compiler.cubin_of(made, capability(device), anew=True))
 
 
-def _given_to_driver(made: Kernel, code: bytes) -> Any:
-    return ObjectCode.from_cubin(code, name=made.name).get_kernel(made.name)
+def _given_to_driver(made: Kernel, code: bytes) -> Loaded:
+    found = ObjectCode.from_cubin(code, name=made.name).get_kernel(made.name)
+    return Loaded(found, int(found.handle))
 
 
 @contextmanager
@@ -180,18 +197,74 @@ def memory(count: int, device: int, stream: int) -> Iterator[int]:
             _checked(driver.cuMemFreeAsync(address, stream))
 
 
-def clear(address: int, count: int, device: int, stream: int) -> None:
+class Launched(NamedTuple):
+    """A launch, to be done again with other addresses."""
+
+    kernel: Loaded
+    blocks: int
+    arguments: tuple[int | float, ...]
+    pointers: Sequence[int]
+    """Which arguments are addresses."""
+
+
+class Cleared(NamedTuple):
+    address: int
+    length: int
+
+
+class Log(NamedTuple):
+    entries: list[Launched | Cleared]
+    made: list[Any]
+    """The arrays that were made for the call."""
+
+
+class _Recorder(threading.local):
+    log: Log | None = None
+
+
+_recorder = _Recorder()
+
+
+@contextmanager
+def recording() -> Iterator[Log]:
+    """What this thread puts on a stream inside."""
+    with gpu.noting_new_arrays() as made:
+        _recorder.log = Log([], made)
+        try:
+            yield _recorder.log
+        finally:
+            _recorder.log = None
+
+
+def clear(address: int, length: int, device: int, stream: int) -> None:
     """Zero so many bytes, on the stream."""
-    with _On(device):
-        _checked(driver.cuMemsetD8Async(address, 0, count, stream))
+    if _recorder.log is not None:
+        _recorder.log.entries.append(Cleared(address, length))
+    put_zeros(address, length, device, stream)
 
 
-def start(loaded: Any, device: int, stream: int, threads: int, arguments: tuple[int | float, ...]) -> None:
-    """Put the kernel on the stream, with at least this many threads."""
-    blocks = min(-(-threads // compiler.BLOCK), MOST_BLOCKS)
-    error, current = driver.cuCtxGetDevice()
-    if not int(error) and int(current) == device:
-        launch(_stream(device, stream), _config(blocks), loaded, *arguments)
+def put_zeros(address: int, length: int, device: int, stream: int) -> None:
+    """As ``clear``, and not recorded."""
+    if c is not None and c.gpu_clear(address, length, device, stream):
         return
     with _On(device):
-        launch(_stream(device, stream), _config(blocks), loaded, *arguments)
+        _checked(driver.cuMemsetD8Async(address, 0, length, stream))
+
+
+def start(
+    loaded: Loaded, device: int, stream: int, threads: int, arguments: tuple[int | float, ...], pointers: Sequence[int] = (), share: int = 0
+) -> None:
+    """Put the kernel on the stream, with at least this many threads, or with as many blocks for each multiprocessor as ``share`` says;
+    ``pointers`` says which arguments are addresses."""
+    blocks = min(-(-threads // compiler.BLOCK), share * multiprocessors(device) if share else MOST_BLOCKS)
+    if _recorder.log is not None:
+        _recorder.log.entries.append(Launched(loaded, blocks, arguments, pointers))
+    put(loaded, device, stream, blocks, arguments)
+
+
+def put(loaded: Loaded, device: int, stream: int, blocks: int, arguments: tuple[int | float, ...]) -> None:
+    """As ``start``, with so many blocks, and not recorded."""
+    if c is not None and c.gpu_launch(loaded.handle, device, stream, blocks, compiler.BLOCK, arguments):
+        return
+    with _On(device):
+        launch(_stream(device, stream), _config(blocks), loaded.kernel, *arguments)

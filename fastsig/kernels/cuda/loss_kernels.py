@@ -7,6 +7,7 @@ any others, and the last, shorter block, one element at a time. The sum is the s
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from numba.core import cgutils, types
@@ -17,12 +18,20 @@ from fastsig.kernels.cuda import sums, totals
 from fastsig.kernels.cuda.elementwise_kernels import ADDRESS, WHOLE, Kernel
 from fastsig.kernels.cuda.sums import WARP, PairwiseSum
 from fastsig.kernels.cuda.tracing import NAMES as F
-from fastsig.kernels.cuda.tracing import Traced
+from fastsig.kernels.cuda.tracing import UNGUARDED, Traced
 from fastsig.kernels.plan import BLOCK, FOCAL, LOGITS, PROBABILITIES, SUM_WORDS
 
 NUMBERS = ("keep", "floor", "scale", "scale_lo", "alpha", "beta", "gamma", "gamma_lo")
 """The fields of ``plans.Numbers`` that a kernel takes; a whole gamma comes as ``power`` too, which is -1 for others."""
 OUTPUTS = ("loss", "grad", "hess")
+UNROLLED = 4
+"""Rounds of a warp over its block that are written out one behind the other: what waits for the sum's other half needs no moves then."""
+AHEAD = 2
+"""Rounds between reading operands and computing with them."""
+SHARE = 16
+"""Blocks of threads for each multiprocessor: more would begin, and fill their registers, more often."""
+RESIDENT = 2
+"""Blocks of threads on a multiprocessor at once; with three, the registers do not suffice for float64."""
 
 
 class Variant(NamedTuple):
@@ -105,9 +114,9 @@ class _Element:
         if v.summed or "loss" in v.outputs:
             results["loss"] = F["plain_loss"](x, z, pos, miss) if v.plain else F["weighted_loss"](x, z, pos, miss, both)
         if "grad" in v.outputs:
-            results["grad"] = F["weighted_grad"](x, F["lesser_up"](z), pos, miss, both)
+            results["grad"] = F["weighted_grad"](x, UNGUARDED["lesser_up"](z), pos, miss, both)
         if "hess" in v.outputs:
-            results["hess"] = F["weighted_hess"](F["lesser_up"](z), both)
+            results["hess"] = F["weighted_hess"](UNGUARDED["lesser_up"](z), both)
         return results
 
     def _probabilities(self, x: Any, t: Any, weight: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +128,7 @@ class _Element:
     def _focal(self, x: Any, t: Any, weight: Any, given: dict[str, Any]) -> dict[str, Any]:
         builder, n, mul, weighted = self.builder, self.numbers, F["mul"], F["weighted"]
         z = F["exp_up"](F["absolute"](x))
-        w = mul(F["lesser_up"](z), F["constants"](z).down)
+        w = mul(UNGUARDED["lesser_up"](z), F["constants"](z).down)
         loss = F["plain_loss"](x, z, t, F["sub"](1, t))
         share = mul(weight, F["focal_share"](t, n["alpha"], n["beta"]))
         m = F["focal_miss"](x, w, t)
@@ -138,12 +147,12 @@ class _Element:
         return {name: Traced(builder, builder.load(slot)) for name, slot in slots.items()}
 
 
-class _Block:
-    """One block of 1,024 elements by one warp: loads, elements, stores, and the sum."""
+class _Blocks:
+    """Blocks of 1,024 elements by one warp: loads, elements, stores, and the sum of each block."""
 
     def __init__(self, variant: Variant, builder: Any, values: Any, lanes: int) -> None:
         self.v, self.builder, self.lanes = variant, builder, lanes
-        addresses, numbers, power, scale, self.first, self.lane, self.n, shape, steps = values
+        addresses, numbers, power, scale, self.total, self.lane, self.n, shape, steps = values
         found = el.members(builder, addresses, len(variant.sources) + len(variant.outputs))
         self.inputs, self.targets = found[: len(variant.sources)], found[len(variant.sources) :]
         real = el.real_type(variant.out)
@@ -155,6 +164,7 @@ class _Block:
         self.shape = el.members(builder, shape, variant.dimensions)
         self.steps = [el.members(builder, step, variant.dimensions) for step in el.members(builder, steps, len(found))]
         self.with_errors = real == el.F64
+        self.rounds = BLOCK // (WARP * lanes)
 
     def _reciprocal(self, count: Any, real: Any) -> tuple[Any, Any]:
         """1/count as ``plans.reciprocal`` has it, for a count below 2^53; where nothing counts, 1."""
@@ -167,41 +177,91 @@ class _Block:
         rest = div(F["fma"](F["neg"](wide), whole, one), whole)  # the remainder of a division is exact
         return head, el.as_real(builder, rest.code, real)
 
-    def run(self) -> Any:
-        """The block's sum and the sum of its rounding errors, in lane 0."""
-        builder, v = self.builder, self.v
-        count = BLOCK // (WARP * self.lanes)
-        pairwise = PairwiseSum(builder, count.bit_length() - 1, self.lanes, self.with_errors) if v.summed else None
-        with cgutils.for_range(builder, el.I64(count), intp=el.I64) as loop:
-            m = sums.reversed_bits(builder, loop.index, count.bit_length() - 1)
-            place = builder.add(builder.mul(m, el.I64(WARP)), self.lane)
-            terms = self._vector(place) if self.lanes > 1 else [self._single(place)]
-            if pairwise is not None:
-                pairwise.add(builder, loop.index, [(term, el.F64(0.0) if self.with_errors else None) for term in terms])
+    def whole(self, first: Any, step: Any) -> Any:
+        """The blocks from ``first`` on, a step apart, that end before n; where the first one begins that does not.
+
+        Operands are read AHEAD rounds before they are computed with, also those of the next block.
+        """
+        builder = self.builder
+        stop = builder.sub(self.n, el.I64(BLOCK - 1))
+        left = cgutils.alloca_once_value(builder, first)
+        waiting = [el.Waiting(builder, self.inputs, self.v.sources[0]) for _ in range(AHEAD)]
+        with builder.if_then(builder.icmp_signed("<", first, stop)):
+            for k, vectors in enumerate(waiting):
+                vectors.fetch(builder, self._bytes(first, el.I64(k)))
+        with cgutils.for_range_slice(builder, first, stop, step, el.I64) as (here, _):
+            following = builder.add(here, step)
+            next_one = builder.select(builder.icmp_signed("<", following, stop), following, here)
+            pairwise = self._sum()
+            with cgutils.for_range(builder, el.I64(self.rounds // UNROLLED), intp=el.I64) as loop:
+                for u in range(UNROLLED):
+                    index = builder.add(builder.mul(loop.index, el.I64(UNROLLED)), el.I64(u))
+                    words = waiting[0].words(builder)
+                    for vectors, after in zip(waiting, waiting[1:], strict=False):
+                        vectors.take(builder, after)
+                    ahead = builder.add(index, el.I64(AHEAD))
+                    block = builder.select(builder.icmp_signed("<", ahead, el.I64(self.rounds)), here, next_one)
+                    waiting[-1].fetch(builder, self._bytes(block, builder.and_(ahead, el.I64(self.rounds - 1))))
+                    known = [u >> level & 1 for level in range(UNROLLED.bit_length() - 1)]
+                    self._add(pairwise, index, self._vector(words, self._bytes(here, index)), known)
+            self._add_to_total(pairwise)
+            builder.store(following, left)
+        return builder.load(left)
+
+    def partly(self, first: Any) -> None:
+        """One block, element by element, as far as there are any."""
+        builder, pairwise = self.builder, self._sum()
+        with cgutils.for_range(builder, el.I64(self.rounds), intp=el.I64) as loop:
+            self._add(pairwise, loop.index, [self._single(builder.add(first, self._place(loop.index)))])
+        self._add_to_total(pairwise)
+
+    def _sum(self) -> Any:
+        """Of the block that begins."""
+        return PairwiseSum(self.builder, self.rounds.bit_length() - 1, self.lanes, self.with_errors) if self.v.summed else None
+
+    def _add(self, pairwise: Any, index: Any, terms: list[Any], known: Sequence[int] = ()) -> None:
+        if pairwise is not None:
+            pairwise.add(self.builder, index, [(term, el.F64(0.0) if self.with_errors else None) for term in terms], known)
+
+    def _add_to_total(self, pairwise: Any) -> None:
+        """The block's sum and that of its rounding errors, by lane 0."""
         if pairwise is None:
-            return el.F64(0.0), el.F64(0.0)
+            return
+        builder = self.builder
         value, rest = sums.across_lanes(builder, pairwise.result(builder))
-        return value, el.F64(0.0) if rest is None else rest
+        with builder.if_then(builder.icmp_signed("==", self.lane, el.I64(0))):
+            sums.exact_add(builder, self.total, value)
+            if rest is not None:
+                finite = builder.fcmp_ordered("==", F["sub"](Traced(builder, value), Traced(builder, value)).code, el.F64(0.0))
+                with builder.if_then(builder.and_(finite, builder.fcmp_unordered("!=", rest, el.F64(0.0)))):
+                    sums.exact_add(builder, self.total, rest)
+
+    def _place(self, index: Any) -> Any:
+        """Where this lane's elements of a round begin, in vectors: rounds come in the order of reversed bits, as the sum wants them."""
+        builder = self.builder
+        m = sums.reversed_bits(builder, index, self.rounds.bit_length() - 1)
+        return builder.add(builder.mul(m, el.I64(WARP)), self.lane)
+
+    def _bytes(self, first: Any, index: Any) -> Any:
+        builder = self.builder
+        at = builder.mul(self._place(index), el.I64(el.VECTOR_BYTES))
+        return builder.add(builder.mul(first, el.I64(el.SIZES[self.v.out])), at)
 
     def _term(self, results: dict[str, Any]) -> Any:
         return el.as_real(self.builder, results["loss"].code, el.F64) if self.v.summed else el.F64(0.0)
 
-    def _vector(self, place: Any) -> list[Any]:
+    def _vector(self, words: list[list[Any]], at: Any) -> list[Any]:
         builder, v = self.builder, self.v
-        size = el.SIZES[v.out]
-        at = builder.add(builder.mul(self.first, el.I64(size)), builder.mul(place, el.I64(el.VECTOR_BYTES)))
-        loaded = [el.load_vector(builder, base, at, v.sources[0]) for base in self.inputs]
-        results = [self.element.computed(list(words)) for words in zip(*loaded, strict=True)]
+        results = [self.element.computed(list(lane)) for lane in zip(*words, strict=True)]
         for name, target in zip(v.outputs, self.targets, strict=True):
-            el.store_vector(builder, target, at, [el.to_word(builder, result[name].code, v.out) for result in results], v.out)
+            el.store_vector(builder, target, at, [result[name].code for result in results], v.out)
         return [self._term(result) for result in results]
 
-    def _single(self, place: Any) -> Any:
+    def _single(self, index: Any) -> Any:
         """One element, or 0 behind the last."""
         builder, v = self.builder, self.v
         term = cgutils.alloca_once(builder, el.F64)
         builder.store(el.F64(0.0), term)
-        index = builder.add(self.first, place)
         with builder.if_then(builder.icmp_signed("<", index, self.n)):
             offsets = el.byte_offsets(builder, index, self.shape, self.steps, v.narrow)
             read = zip(self.inputs, offsets, v.sources, strict=False)
@@ -213,24 +273,32 @@ class _Block:
         return builder.load(term)
 
 
-def _block_of(variant: Variant, lanes: int) -> Any:
+def _whole_blocks(variant: Variant) -> Any:
     @intrinsic
-    def block(
-        typingctx: Any, addresses: Any, numbers: Any, power: Any, count: Any, total: Any, first: Any, lane: Any, n: Any,
-        shape: Any, steps: Any,
+    def blocks(
+        typingctx: Any, addresses: Any, numbers: Any, power: Any, count: Any, total: Any, lane: Any, n: Any, shape: Any, steps: Any,
+        first: Any, step: Any,
     ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            found = _Block(variant, builder, [*values[:4], *values[5:]], lanes).run()
-            if variant.summed:
-                value, rest = found
-                with builder.if_then(builder.icmp_signed("==", values[6], el.I64(0))):
-                    sums.exact_add(builder, values[4], value)
-                    finite = builder.fcmp_ordered("==", F["sub"](Traced(builder, value), Traced(builder, value)).code, el.F64(0.0))
-                    with builder.if_then(builder.and_(finite, builder.fcmp_unordered("!=", rest, el.F64(0.0)))):
-                        sums.exact_add(builder, values[4], rest)
+            lanes = el.VECTOR_BYTES // el.SIZES[variant.out]
+            return _Blocks(variant, builder, values[:-2], lanes).whole(*values[-2:])
+
+        return WHOLE(addresses, numbers, WHOLE, WHOLE, total, WHOLE, WHOLE, shape, steps, WHOLE, WHOLE), codegen
+
+    return blocks
+
+
+def _partial_block(variant: Variant) -> Any:
+    @intrinsic
+    def block(
+        typingctx: Any, addresses: Any, numbers: Any, power: Any, count: Any, total: Any, lane: Any, n: Any, shape: Any, steps: Any,
+        first: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            _Blocks(variant, builder, values[:-1], 1).partly(values[-1])
             return context.get_dummy_value()
 
-        return types.void(addresses, numbers, WHOLE, WHOLE, total, WHOLE, WHOLE, WHOLE, shape, steps), codegen
+        return types.void(addresses, numbers, WHOLE, WHOLE, total, WHOLE, WHOLE, shape, steps, WHOLE), codegen
 
     return block
 
@@ -245,8 +313,7 @@ def _copy_of(typingctx: Any, total: Any, copy: Any) -> Any:
 
 def loss(variant: Variant) -> Kernel:
     """kernel(operands and outputs, numbers, power, counted, times, total, n, shape, steps); shape and steps as for strided kernels."""
-    lanes = el.VECTOR_BYTES // el.SIZES[variant.out] if variant.wide else 1
-    wide, single = _block_of(variant, lanes), _block_of(variant, 1)
+    whole, partly = _whole_blocks(variant), _partial_block(variant)
     thread, block, threads, blocks = el.thread_in_block, el.block_in_grid, el.threads_of_block, el.blocks_of_grid
     reads_count, is_wide = variant.scale == "count", variant.wide
 
@@ -257,15 +324,13 @@ def loss(variant: Variant) -> Kernel:
         mine = _copy_of(total, warp % sums.COPIES)
         first, step = warp * BLOCK, warps * BLOCK
         if is_wide:
-            while first + BLOCK <= n:
-                wide(addresses, numbers, power, count, mine, first, lane, n, shape, steps)
-                first += step
+            first = whole(addresses, numbers, power, count, mine, lane, n, shape, steps, first, step)
         while first < n:
-            single(addresses, numbers, power, count, mine, first, lane, n, shape, steps)
+            partly(addresses, numbers, power, count, mine, lane, n, shape, steps, first)
             first += step
 
     operands = len(variant.sources) + len(variant.outputs)
     axes = types.UniTuple(WHOLE, variant.dimensions)
     numbers = types.UniTuple(types.float64, len(NUMBERS))
     arguments = (types.UniTuple(ADDRESS, operands), numbers, WHOLE, ADDRESS, WHOLE, ADDRESS, WHOLE, axes, types.UniTuple(axes, operands))
-    return Kernel(variant.name, kernel, arguments, roomy=True)
+    return Kernel(variant.name, kernel, arguments, resident=RESIDENT)

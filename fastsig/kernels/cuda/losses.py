@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -13,9 +13,11 @@ from fastsig.arrays import gpu as da
 from fastsig.arrays.devices import describe, device_of
 from fastsig.arrays.gpu import DeviceArray
 from fastsig.kernels.cuda import elementwise as calls
-from fastsig.kernels.cuda import launch, loss_kernels, sums, totals
+from fastsig.kernels.cuda import launch, loss_kernels, repeats, sums, totals
 from fastsig.kernels.cuda.elementwise_kernels import DIMENSIONS
-from fastsig.kernels.plan import BLOCK, INPUTS, LOGITS, SUM_WORDS, Numbers, elements_shape, reciprocal
+from fastsig.kernels.plan import BLOCK, INPUTS, LOGITS, SUM_WORDS, WITH_GRAD, WITH_HESS, Numbers, elements_shape, reciprocal
+
+_NO_OPTIONS = Numbers()
 
 
 class DeviceOperands(NamedTuple):
@@ -163,11 +165,12 @@ def run(
     steps = [(0,) * padding + step for step in layout.steps]
     values = [float(getattr(numbers, name)) for name in loss_kernels.NUMBERS]
     counted, times = (0, 1) if work is None else (work.counted, _times(ops))
+    before = (*(array.address for array in arrays), *values, int(numbers.gamma) if numbers.whole else -1)
     arguments = (
-        *(array.address for array in arrays), *values, int(numbers.gamma) if numbers.whole else -1, counted, times, total, ops.size,
-        *(1,) * padding, *layout.shape, *(s for step in steps for s in step),
+        *before, counted, times, total, ops.size, *(1,) * padding, *layout.shape, *(s for step in steps for s in step),
     )  # fmt: skip
-    launch.start(loaded, ops.device, ops.stream, -(-ops.size // BLOCK) * sums.WARP, arguments)
+    pointers = (*range(len(arrays)), len(before), len(before) + 2)
+    launch.start(loaded, ops.device, ops.stream, -(-ops.size // BLOCK) * sums.WARP, arguments, pointers, loss_kernels.SHARE)
     for target in outputs.values():
         target.library.written(target.given)
 
@@ -188,13 +191,14 @@ def _count(ops: DeviceOperands, work: Work) -> None:
         loaded = launch.kernel(("count", rank), lambda rank=rank: totals.count(rank), ops.device)  # type: ignore[misc]
         padding = rank - len(part.shape)
         arguments = (*moved, work.counted, n, *(1,) * padding, *part.shape, *(0,) * padding, *part.steps[0])
-        launch.start(loaded, ops.device, ops.stream, min(n, totals.COUNTING_THREADS), arguments)
+        launch.start(loaded, ops.device, ops.stream, min(n, totals.COUNTING_THREADS), arguments, (0, 1))
 
 
 def _finish(ops: DeviceOperands, work: Work, reduction: str, out: DeviceArray) -> None:
     known = 1 if reduction == "sum" else ops.size if ops.mask is None else 0
     loaded = launch.kernel(("finish", out.dtype), lambda: totals.finish(out.dtype), ops.device)
-    launch.start(loaded, ops.device, ops.stream, sums.WARP, (work.total, work.counted, _times(ops), known, out.address))
+    arguments = (work.total, work.counted, _times(ops), known, out.address)
+    launch.start(loaded, ops.device, ops.stream, sums.WARP, arguments, (0, 1, 4))
     out.library.written(out.given)
 
 
@@ -207,7 +211,27 @@ def _refuse(ops: DeviceOperands, reduction: str) -> None:
         warnings.warn(f"{reduction} loss over no elements is NaN", RuntimeWarning, stacklevel=5)
 
 
+def _decided(ops: DeviceOperands, options: tuple[Any, ...], outputs: tuple[Any, ...], decide: Callable[[], Any]) -> Any:
+    """What ``decide`` returns; kept for calls like this one where the arrays are torch's and plain."""
+    given = [None if array is None else array.given for array in ops.inputs]
+    call = repeats.of_torch(options, (*given, *outputs)) if ops.size else None
+    if call is None:
+        return decide()
+    return repeats.decided(call, range(len(given), len(given) + len(outputs)), decide)
+
+
+def again(formula: int, reduction: str, check: bool, tensors: tuple[Any, ...], wanted: int) -> Any:
+    """The results of a call without options whose like there was before, or NotImplemented; ``wanted`` as in ``fast_path``."""
+    call = repeats.of_torch((wanted, formula, _NO_OPTIONS, reduction, check), tensors)
+    return NotImplemented if call is None else repeats.again(call)
+
+
 def value(ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any) -> Any:
+    options = (0, formula, numbers, reduction, check)
+    return _decided(ops, options, (out,), lambda: _value(ops, formula, numbers, reduction, check, out))
+
+
+def _value(ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any) -> Any:
     if reduction == "none":
         loss = output(ops, "out", out)
         if ops.size:
@@ -226,6 +250,14 @@ def value(ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, c
 
 
 def value_and_grad(
+    ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any, grad_out: Any
+) -> tuple[Any, Any]:
+    options = (WITH_GRAD, formula, numbers, reduction, check)
+    found = _decided(ops, options, (out, grad_out), lambda: _value_and_grad(ops, formula, numbers, reduction, check, out, grad_out))
+    return found  # type: ignore[no-any-return]
+
+
+def _value_and_grad(
     ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any, grad_out: Any
 ) -> tuple[Any, Any]:
     if reduction == "none":
@@ -254,6 +286,12 @@ def value_and_grad(
 
 
 def grad_hess(ops: DeviceOperands, numbers: Numbers, check: bool, grad_out: Any, hess_out: Any) -> tuple[Any, Any]:
+    options = (WITH_GRAD + WITH_HESS, LOGITS, numbers, "none", check)
+    found = _decided(ops, options, (grad_out, hess_out), lambda: _grad_hess(ops, numbers, check, grad_out, hess_out))
+    return found  # type: ignore[no-any-return]
+
+
+def _grad_hess(ops: DeviceOperands, numbers: Numbers, check: bool, grad_out: Any, hess_out: Any) -> tuple[Any, Any]:
     grad = output(ops, "grad_out", grad_out)
     hess = output(ops, "hess_out", hess_out, (grad,))
     if ops.size:

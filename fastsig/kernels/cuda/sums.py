@@ -6,6 +6,7 @@ trace which warp adds when. Each warp adds to one of COPIES accumulators, so tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -76,17 +77,22 @@ class PairwiseSum:
             for slot, value in zip(slots, pair, strict=False):
                 builder.store(value, slot)
 
-    def add(self, builder: Any, step: Any, sums: list[Pair], level: int = 0) -> None:
-        """The terms of this step of 2^levels."""
+    def add(self, builder: Any, step: Any, sums: list[Pair], known: Sequence[int] = (), level: int = 0) -> None:
+        """The terms of this step of 2^levels, whose lowest bits are ``known`` where they are."""
         if level == self.levels:
             self._store(builder, level, sums)
-            return
-        is_second = builder.trunc(builder.lshr(step, el.I64(level)), ir.IntType(1))
-        with builder.if_else(is_second) as (second, first):
-            with second:
-                self.add(builder, step, fold(builder, self._load(builder, level), sums), level + 1)
-            with first:
+        elif level < len(known):
+            if known[level]:
+                self.add(builder, step, fold(builder, self._load(builder, level), sums), known, level + 1)
+            else:
                 self._store(builder, level, sums)
+        else:
+            is_second = builder.trunc(builder.lshr(step, el.I64(level)), ir.IntType(1))
+            with builder.if_else(is_second) as (second, first):
+                with second:
+                    self.add(builder, step, fold(builder, self._load(builder, level), sums), known, level + 1)
+                with first:
+                    self._store(builder, level, sums)
 
     def result(self, builder: Any) -> list[Pair]:
         return self._load(builder, self.levels)

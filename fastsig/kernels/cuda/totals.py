@@ -84,7 +84,7 @@ def count(dimensions: int) -> Kernel:
         add_of_warp(counted, found, thread() & (WARP - 1))
 
     axes = types.UniTuple(WHOLE, dimensions)
-    return Kernel(f"fastsig_count_{dimensions}", kernel, (ADDRESS, ADDRESS, WHOLE, axes, axes), roomy=True)
+    return Kernel(f"fastsig_count_{dimensions}", kernel, (ADDRESS, ADDRESS, WHOLE, axes, axes), resident=1)
 
 
 def _store_bits(dtype: str) -> Any:

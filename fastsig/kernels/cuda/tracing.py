@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import inspect
 from collections.abc import Callable
+from functools import cache
 from types import FunctionType
 from typing import Any
 
@@ -85,6 +86,26 @@ def _nearest(operation: str) -> Callable[..., Any]:
 _add, _mul, _div = map(_nearest, ("add", "mul", "div"))
 
 
+def _reciprocal(builder: Any, d: Any, one: float) -> Any:
+    """About one/d: the hardware's, which may be an ULP off, after one step of Newton's."""
+    rough = builder.asm(ir.FunctionType(d.type, [d.type]), "rcp.approx.ftz.f32 $0, $1;", "=f,f", [d], False)
+    return builder.fma(rough, builder.fma(_negative(builder, d), rough, ir.Constant(d.type, one)), rough)
+
+
+def _quotient(builder: Any, n: Any, d: Any) -> Any:
+    """n/d rounded to nearest, without the branch of a division for operands and quotients out of the way."""
+    if not isinstance(d.type, ir.FloatType):
+        return _div(builder, n, d)
+    r = _reciprocal(builder, d, 1.0)
+    q = _mul(builder, n, r)
+    return builder.fma(builder.fma(_negative(builder, d), q, n), r, q)
+
+
+def _near_quotient(one: float) -> Callable[..., Any]:
+    """one n/d with an error of an ULP or two."""
+    return lambda builder, n, d: _mul(builder, n, _reciprocal(builder, d, one))
+
+
 def _negative(builder: Any, a: Any) -> Any:
     """As the one PTX instruction: the older IR dialect of NVVM has no fneg, and makes of -0 - a a subtraction of halves."""
     text, constraint = ("neg.f32 $0, $1;", "=f,f") if isinstance(a.type, ir.FloatType) else ("neg.f64 $0, $1;", "=d,d")
@@ -115,9 +136,8 @@ _INSTRUCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _primitive(name: str) -> Callable[..., Any]:
+def _primitive(name: str, instruction: Callable[..., Any]) -> Callable[..., Any]:
     on_numbers = getattr(prims, name)
-    instruction = _INSTRUCTIONS[name]
 
     def primitive(*arguments: Any) -> Any:
         if any(isinstance(a, Traced) for a in arguments):
@@ -138,18 +158,33 @@ def constants(x: Any) -> Any:
     return prims.constants(x)
 
 
-def horner(c: tuple[Any, ...], x: Any) -> Any:
-    p = c[-1]
-    for coefficient in reversed(c[:-1]):
-        p = NAMES["fma"](p, x, coefficient)
-    return p
+def _names(division: Callable[..., Any]) -> dict[str, Any]:
+    """The primitives and the formulas on traced values, by name, with this division."""
+    names: dict[str, Any] = {name: _primitive(name, instruction) for name, instruction in {**_INSTRUCTIONS, "div": division}.items()}
+
+    def horner(c: tuple[Any, ...], x: Any) -> Any:
+        p = c[-1]
+        for coefficient in reversed(c[:-1]):
+            p = names["fma"](p, x, coefficient)
+        return p
+
+    names |= {"select": select, "constants": constants, "horner": horner, "__builtins__": builtins}
+    for module in (core, logistic, bce, losses, gates):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__:
+                names[name] = FunctionType(function.__code__, names, name)
+    return names
 
 
-NAMES: dict[str, Any] = {name: _primitive(name) for name in _INSTRUCTIONS}
-"""The primitives and the formulas on traced values, by name."""
-NAMES |= {"select": select, "constants": constants, "horner": horner, "__builtins__": builtins}
+NAMES = _names(_div)
+"""With divisions that are right for all operands."""
 
-for _module in (core, logistic, bce, losses, gates):
-    for _name, _function in inspect.getmembers(_module, inspect.isfunction):
-        if _function.__module__ == _module.__name__:
-            NAMES[_name] = FunctionType(_function.__code__, NAMES, _name)
+UNGUARDED = _names(_quotient)
+"""With float32 divisions that give the same bits where the quotient and all between are normal numbers. A formula may be taken from
+here only if that has been tried with all of its arguments, and with reciprocals an ULP off: ``tools/quotients.c``."""
+
+
+@cache
+def near(one: float) -> dict[str, Any]:
+    """With quotients as good as halves need, multiplied by ``one``, which is 1 or a neighbour of it."""
+    return _names(_near_quotient(one))
