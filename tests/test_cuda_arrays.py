@@ -178,6 +178,17 @@ def test_a_device_that_only_the_driver_knows(gpu: Gpu) -> None:
         fs.sigmoid(x, out=out)
 
 
+def test_the_launches_are_the_c_librarys(monkeypatch: pytest.MonkeyPatch, gpu: Gpu) -> None:
+    from fastsig.dispatch import gpu as dispatch
+    from fastsig.kernels.c.status import library
+    from fastsig.kernels.cuda import launch
+
+    monkeypatch.setattr(dispatch, "_rooms", {})
+    monkeypatch.setattr(launch, "c", None)
+    fs.sigmoid(CuPyArray(X))
+    assert launch.c is library is not None
+
+
 # ---- streams ----
 
 

@@ -35,7 +35,9 @@ def _room(name: str) -> Any:
     found = _rooms.get(name)
     if found is None:
         with first_calls.LOCK:
-            found = _rooms[name] = cuda_status.load(name)
+            found = cuda_status.load(name)
+            cuda_status.load("launch").c = c
+            _rooms[name] = found
     return found
 
 
