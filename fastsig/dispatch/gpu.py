@@ -35,6 +35,7 @@ def _room(name: str) -> Any:
     found = _rooms.get(name)
     if found is None:
         with first_calls.LOCK:
+            cuda_status.load("launch").c = c
             found = _rooms[name] = cuda_status.load(name)
     return found
 
