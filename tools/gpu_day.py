@@ -56,7 +56,7 @@ def steps_on_a_gpu(folder: Path) -> list[Step]:
         Step("versions", 30, VERSIONS),
         Step("kernels load", 180, (PYTHON, "tools/gpu_loads.py")),
         Step("first values", 60, (*CALLS, "--elements", "1000")),
-        Step("negative views", 40, of_gpu("negative or conjugate")),
+        Step("negative views", 40, of_gpu("negat")),
         Step("streams", 60, of_gpu("stream")),
         Step("graphs", 60, of_gpu("graph")),
         Step("all tests", 180, tests("-m", "gpu and not slow", "tests/test_gpu.py")),

@@ -35,9 +35,8 @@ def _room(name: str) -> Any:
     found = _rooms.get(name)
     if found is None:
         with first_calls.LOCK:
-            found = cuda_status.load(name)
             cuda_status.load("launch").c = c
-            _rooms[name] = found
+            found = _rooms[name] = cuda_status.load(name)
     return found
 
 

@@ -147,6 +147,11 @@ class _Element:
         return {name: Traced(builder, builder.load(slot)) for name, slot in slots.items()}
 
 
+def _bits(u: int) -> list[int]:
+    """Of a round among those that are written out, the lowest first."""
+    return [u >> level & 1 for level in range(UNROLLED.bit_length() - 1)]
+
+
 class _Blocks:
     """Blocks of 1,024 elements by one warp: loads, elements, stores, and the sum of each block."""
 
@@ -202,17 +207,23 @@ class _Blocks:
                     ahead = builder.add(index, el.I64(AHEAD))
                     block = builder.select(builder.icmp_signed("<", ahead, el.I64(self.rounds)), here, next_one)
                     waiting[-1].fetch(builder, self._bytes(block, builder.and_(ahead, el.I64(self.rounds - 1))))
-                    known = [u >> level & 1 for level in range(UNROLLED.bit_length() - 1)]
-                    self._add(pairwise, index, self._vector(words, self._bytes(here, index)), known)
+                    self._add(pairwise, index, self._vector(words, self._bytes(here, index)), _bits(u))
             self._add_to_total(pairwise)
             builder.store(following, left)
         return builder.load(left)
 
     def partly(self, first: Any) -> None:
-        """One block, element by element, as far as there are any."""
-        builder, pairwise = self.builder, self._sum()
-        with cgutils.for_range(builder, el.I64(self.rounds), intp=el.I64) as loop:
-            self._add(pairwise, loop.index, [self._single(builder.add(first, self._place(loop.index)))])
+        """One block, element by element, as far as there are any; each UNROLLED rounds are read before they are computed."""
+        builder, v, pairwise = self.builder, self.v, self._sum()
+        kinds = [el.word_type(source) for source in v.sources]
+        read = [[cgutils.alloca_once(builder, kind) for kind in kinds] for _ in range(UNROLLED)]
+        with cgutils.for_range(builder, el.I64(self.rounds // UNROLLED), intp=el.I64) as loop:
+            rounds = [builder.add(builder.mul(loop.index, el.I64(UNROLLED)), el.I64(u)) for u in range(UNROLLED)]
+            elements = [builder.add(first, self._place(index)) for index in rounds]
+            offsets = [self._read(index, slots) for index, slots in zip(elements, read, strict=True)]
+            for u, (index, slots) in enumerate(zip(elements, read, strict=True)):
+                term = self._single(index, [builder.load(slot) for slot in slots], offsets[u])
+                self._add(pairwise, rounds[u], [term], _bits(u))
         self._add_to_total(pairwise)
 
     def _sum(self) -> Any:
@@ -257,20 +268,26 @@ class _Blocks:
             el.store_vector(builder, target, at, [result[name].code for result in results], v.out)
         return [self._term(result) for result in results]
 
-    def _single(self, index: Any) -> Any:
+    def _read(self, index: Any, slots: list[Any]) -> list[Any]:
+        """An element's operands into the slots, zeros behind the last element; where it lies in each operand and output."""
+        builder = self.builder
+        for slot in slots:
+            builder.store(slot.type.pointee(0), slot)
+        offsets = el.byte_offsets(builder, index, self.shape, self.steps, self.v.narrow)
+        with builder.if_then(builder.icmp_signed("<", index, self.n)):
+            for slot, base, offset, source in zip(slots, self.inputs, offsets, self.v.sources, strict=False):
+                builder.store(el.load_at(builder, base, offset, source), slot)
+        return offsets
+
+    def _single(self, index: Any, words: list[Any], offsets: list[Any]) -> Any:
         """One element, or 0 behind the last."""
         builder, v = self.builder, self.v
-        term = cgutils.alloca_once(builder, el.F64)
-        builder.store(el.F64(0.0), term)
-        with builder.if_then(builder.icmp_signed("<", index, self.n)):
-            offsets = el.byte_offsets(builder, index, self.shape, self.steps, v.narrow)
-            read = zip(self.inputs, offsets, v.sources, strict=False)
-            results = self.element.computed([el.load_at(builder, base, offset, source) for base, offset, source in read])
-            written = zip(v.outputs, self.targets, offsets[len(v.sources) :], strict=True)
-            for name, target, offset in written:
+        results = self.element.computed(words)
+        exists = builder.icmp_signed("<", index, self.n)
+        with builder.if_then(exists):
+            for name, target, offset in zip(v.outputs, self.targets, offsets[len(v.sources) :], strict=True):
                 el.store_at(builder, target, offset, el.to_word(builder, results[name].code, v.out), v.out)
-            builder.store(self._term(results), term)
-        return builder.load(term)
+        return builder.select(exists, self._term(results), el.F64(0.0))
 
 
 def _whole_blocks(variant: Variant) -> Any:
