@@ -195,7 +195,7 @@ def flat_shares(addresses: Sequence[int], n: int, size: int) -> tuple[int, int]:
     if len(behind) > 1 or min(behind) % size:
         return n, n
     head = min(-min(behind) % vector // size, n)
-    return head, max((n - head) * size // (vector * kernels.MANY), vector // size)
+    return head, max((n - head) * size // (vector * kernels.vectors_of_a_thread(len(addresses) - 1)), vector // size)
 
 
 def parts(layout: Layout, addresses: Sequence[int]) -> list[tuple[Layout, list[int]]]:

@@ -21,8 +21,12 @@ from fastsig.ops import BY_NAME
 DIMENSIONS = (1, 2, 4, 8)
 """Strided kernels exist for these numbers of axes, after neighbouring axes are joined."""
 
-MANY = 2
-"""How many times 16 bytes a thread reads before it computes with the first."""
+
+def vectors_of_a_thread(nin: int) -> int:
+    """How many times 16 bytes of each input it reads before it computes with the first; more of two inputs would spill registers."""
+    return 2 if nin == 1 else 1
+
+
 SHARES = {"f16": 32, "bf16": 32, "f32": 0, "f64": 0}
 """Blocks of threads for each multiprocessor, where fewer are faster than one for every 256 vectors; 0 is no limit."""
 WITHOUT_GUARD = frozenset({"silu"})
@@ -67,7 +71,7 @@ def _converted(builder: Any, value: Any, loop: str, out: str) -> Any:
 
 
 def _flat_steps(op: str, dtype: str) -> tuple[Any, Any, Any]:
-    """vectors(inputs, out, head, i, step): MANY times 16 bytes, the first that far behind the head, the others a step apart;
+    """vectors(inputs, out, head, i, step): 16 bytes that far behind the head, and as many more, each a step on, as a thread takes;
     vector(inputs, out, head, i): one of them; scalar(inputs, out, i): one element."""
     nin = BY_NAME[op].nin
     sources = (dtype,) * nin
@@ -88,7 +92,7 @@ def _flat_steps(op: str, dtype: str) -> tuple[Any, Any, Any]:
     def vectors(typingctx: Any, inputs: Any, out: Any, head: Any, i: Any, step: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             inputs, out, head, i, step = values
-            at = [builder.add(i, builder.mul(step, el.I64(k))) for k in range(MANY)]
+            at = [builder.add(i, builder.mul(step, el.I64(k))) for k in range(vectors_of_a_thread(nin))]
             compute(builder, inputs, out, [place(builder, head, each) for each in at])
             return context.get_dummy_value()
 
@@ -122,7 +126,7 @@ def flat(op: str, dtype: str) -> Kernel:
     The addresses of all operands are ``head`` elements below a multiple of 16 bytes; or head = n, and they may be anything.
     """
     vectors, vector, scalar = _flat_steps(op, dtype)
-    lanes, others = el.VECTOR_BYTES // el.SIZES[dtype], MANY - 1
+    lanes, others = el.VECTOR_BYTES // el.SIZES[dtype], vectors_of_a_thread(BY_NAME[op].nin) - 1
     thread, block, threads, blocks = el.thread_in_block, el.block_in_grid, el.threads_of_block, el.blocks_of_grid
 
     def kernel(inputs, out, n, head):  # type: ignore[no-untyped-def]

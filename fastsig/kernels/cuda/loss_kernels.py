@@ -31,7 +31,7 @@ AHEAD = 2
 SHARE = 16
 """Blocks of threads for each multiprocessor: more would begin, and fill their registers, more often."""
 RESIDENT = 2
-"""Blocks of threads on a multiprocessor at once; with three, the registers do not suffice for float64."""
+"""Blocks of threads on a multiprocessor at once; with three, the registers do not suffice for float64, with two not for its focal loss."""
 
 
 class Variant(NamedTuple):
@@ -350,4 +350,5 @@ def loss(variant: Variant) -> Kernel:
     axes = types.UniTuple(WHOLE, variant.dimensions)
     numbers = types.UniTuple(types.float64, len(NUMBERS))
     arguments = (types.UniTuple(ADDRESS, operands), numbers, WHOLE, ADDRESS, WHOLE, ADDRESS, WHOLE, axes, types.UniTuple(axes, operands))
-    return Kernel(variant.name, kernel, arguments, resident=RESIDENT)
+    spills = variant.formula == FOCAL and variant.out == "f64"
+    return Kernel(variant.name, kernel, arguments, resident=1 if spills else RESIDENT)

@@ -68,6 +68,6 @@ def _prepare(name: str, dtype: Any, device: int) -> tuple[Any, int, int, Callabl
         return None
     loaded = launch.kernel(("flat", name, code), lambda: elementwise_kernels.flat(name, code), device)
     found = _ready[name, dtype, device] = (
-        loaded, size, elementwise_kernels.MANY * 16 // size, TORCH.current_stream(), elementwise_kernels.SHARES[code],
+        loaded, size, elementwise_kernels.vectors_of_a_thread(1) * 16 // size, TORCH.current_stream(), elementwise_kernels.SHARES[code],
     )  # fmt: skip
     return found
