@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from itertools import product
 from typing import Any
 
@@ -56,6 +57,26 @@ def test_bits_of_every_kernel(op: Any, dtype: str, flat_kernels: tuple[Any, Any]
     kernel = kernels[op.name, dtype]
     ptx_in_c.launch(library, kernel.name, 5, 256, *flat_arguments([*inputs, out]))
     assert same_but_nan(out, of_host(op.name, *inputs))
+
+
+@pytest.mark.parametrize("error", [-2, -1, 1, 2])
+@pytest.mark.parametrize("dtype", ["f16", "bf16", "f32"])
+def test_bits_whatever_the_hardwares_reciprocal(dtype: str, error: int, flat_kernels: tuple[Any, Any]) -> None:
+    """It may be an ULP off: all halves, and what ``anything`` has of float32, by reciprocals that are one and two ULP off."""
+    import ptx_in_c
+
+    kernels, library = flat_kernels
+    kind = storage(dtype)
+    off = ctypes.c_int.in_dll(library, "reciprocal_error")
+    off.value = error
+    try:
+        for op in (op for op in OPS if op.nin == 1):
+            x = np.arange(1 << 16, dtype=np.uint16).view(kind) if dtype != "f32" else np.ascontiguousarray(anything(op, kind, 20_001)[0])
+            out = np.zeros(x.shape, kind)
+            ptx_in_c.launch(library, kernels[op.name, dtype].name, 5, 256, *flat_arguments([x, out]))
+            assert same_but_nan(out, of_host(op.name, x)), op.name
+    finally:
+        off.value = 0
 
 
 @pytest.mark.slow
