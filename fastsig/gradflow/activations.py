@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+import fastsig as fs
+from fastsig.interop import torch as ours
+
 SATURATED_BELOW = 0.05
 """The share of an activation's largest derivative below which a unit in the tail is saturated."""
 
@@ -33,24 +36,16 @@ class Activation(NamedTuple):
     in_tail: Callable[[Tensor], Any] | None
 
 
-def _sigmoid_derivative(x: Tensor) -> Any:
-    return torch.sigmoid(x) * torch.sigmoid(-x)
-
-
 def _gelu_derivative(x: Tensor) -> Any:
     below = torch.special.erfc(x * -0.7071067811865476) / 2  # the normal distribution's share; special.ndtr loses its tail
     return below + x * torch.exp(-x * x / 2) * 0.3989422804014327  # 1/sqrt(2 pi)
 
 
-def _silu_derivative(x: Tensor) -> Any:
-    return torch.sigmoid(x) * (1 + x * torch.sigmoid(-x))
-
-
 ACTIVATIONS = {
-    "sigmoid": Activation(torch.sigmoid, _sigmoid_derivative, lambda x: x.abs() > SIGMOID_TAIL),
-    "tanh": Activation(torch.tanh, lambda x: 4 * _sigmoid_derivative(2 * x), lambda x: x.abs() > TANH_TAIL),
+    "sigmoid": Activation(ours.sigmoid, fs.sigmoid_grad, lambda x: x.abs() > SIGMOID_TAIL),
+    "tanh": Activation(ours.tanh, fs.tanh_grad, lambda x: x.abs() > TANH_TAIL),
     "relu": Activation(functional.relu, lambda x: (x > 0).to(x.dtype), None),
     "leaky_relu": Activation(functional.leaky_relu, lambda x: torch.where(x > 0, torch.ones_like(x), LEAK), None),
     "gelu": Activation(functional.gelu, _gelu_derivative, lambda x: x < GELU_TAIL),
-    "silu": Activation(functional.silu, _silu_derivative, lambda x: x < SILU_TAIL),
+    "silu": Activation(ours.silu, fs.silu_grad, lambda x: x < SILU_TAIL),
 }
