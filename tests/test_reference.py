@@ -66,3 +66,17 @@ def test_formats() -> None:
     for name in ("float16", "float32", "float64"):
         info, form = np.finfo(name), FORMATS[name]
         assert (info.nmant, info.minexp, info.maxexp - 1) == form
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32"])
+def test_silu_near_the_subnormals_is_rounded_as_its_exact_value(name: str) -> None:
+    """Where x/2 is subnormal the rounder reasons in place of computing: half of the results are ties but for a square."""
+    from fastsig.measure.accuracy.exact import Rounder, rounded
+    from fastsig.measure.formats import FORMATS as MEASURED
+
+    op, fmt = BY_NAME["silu"], MEASURED[name]
+    first_normal = 1 << fmt.mantissa
+    patterns = np.array([*range(20), *range(first_normal - 9, first_normal + 9), *range(2 * first_normal - 9, 2 * first_normal + 9)])
+    x = fmt.values(np.concatenate([patterns, patterns | fmt.sign]))
+    want = np.array([rounded(op, fmt, (float(each),)) for each in x])
+    assert np.array_equal(Rounder(op, fmt)((x,)), want)

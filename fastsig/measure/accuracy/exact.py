@@ -66,8 +66,8 @@ class Rounder:
         y = np.empty(len(x), self.fmt.wide)
         tiny = np.zeros(len(x), bool)
         if self.op.name == "silu":
-            # x/2 + x^2/4 for a subnormal x: half of the odd ones are ties but for the square, which pushes them up
-            tiny = np.abs(x.astype(self.fmt.wide)) < 2.0**self.fmt.emin
+            # x/2 + x^2/4 where x/2 is subnormal: the odd ones are ties but for the square, which pushes them up
+            tiny = np.abs(x.astype(self.fmt.wide)) < 2.0 ** (self.fmt.emin + 1)
             magnitude = self.fmt.bits(x[tiny]) & (self.fmt.sign - 1)
             negative = np.signbit(x[tiny].astype(self.fmt.wide))
             half = self.fmt.values((magnitude + ~negative) >> 1).astype(self.fmt.wide)
