@@ -168,3 +168,89 @@ def test_kept_calls_do_not_grow_without_end(gpu: Any, monkeypatch: pytest.Monkey
     for n in range(2, 14, 2):
         fs.sigmoid(Tensor(logits(0)[:n:2]))
         assert len(repeats._plans) <= 3
+
+
+def columns(seed: int) -> np.ndarray[Any, Any]:
+    return logits(seed, 5000).reshape(2500, 2)
+
+
+def test_tensors_that_lie_among_one_another_are_no_pattern_for_others(decisions: list[Any]) -> None:
+    """Nor is a window that moved on, or a result within an operand's extent: their places are not those of other tensors."""
+    a, b = columns(0), columns(1)
+    t = targets(0)
+    fs.bce_with_logits(Tensor(a[:, 0]), Tensor(np.abs(a[:, 1])))
+    pair = np.abs(columns(2)) / 30
+    assert same(fs.bce_with_logits(Tensor(pair[:, 0]), Tensor(pair[:, 1])), fs.bce_with_logits(pair[:, 0], pair[:, 1]))
+    far = np.abs(b) / 30
+    assert same(fs.bce_with_logits(Tensor(pair[:, 0]), Tensor(far[:, 1])), fs.bce_with_logits(pair[:, 0], far[:, 1]))
+
+    y, z, w = columns(3), columns(4), columns(5)
+    fs.sigmoid(Tensor(y[:, 0]), out=Tensor(y[:, 1]))
+    before = z.copy()
+    fs.sigmoid(Tensor(z[:, 0]), out=Tensor(w[:, 1]))
+    assert np.array_equal(z, before)
+    assert same_but_nan(w[:, 1].copy(), fs.sigmoid(z[:, 0]))
+
+    window = np.abs(logits(6, 1004)) / 30
+    fs.bce_with_logits(Tensor(window[:1000]), Tensor(window[4:]))
+    assert same(fs.bce_with_logits(Tensor(window[:1000]), Tensor(t[:1000])), fs.bce_with_logits(window[:1000], t[:1000]))
+
+
+def test_a_loss_within_the_logits_extent(decisions: list[Any]) -> None:
+    t = targets(0, 100)
+    for _ in range(2):
+        x, kept = columns(1)[:100], np.zeros(8, "f4")
+        before = x.copy()
+        fs.bce_with_logits(Tensor(x[:, 0]), Tensor(t), out=Tensor(x[50:51, 1].reshape(())))
+        assert x[50, 1] == fs.bce_with_logits(before[:, 0], t)
+        fs.bce_with_logits(Tensor(before[:, 0]), Tensor(t), out=Tensor(kept[4:5].reshape(())))
+        assert kept[4] == fs.bce_with_logits(before[:, 0], t)
+        x[50, 1] = before[50, 1]
+        assert np.array_equal(x, before)
+
+
+def test_an_empty_mean_warns_where_the_caller_stands_at_every_call(gpu: Any) -> None:
+    nothing = Tensor(np.zeros(0, "f4"))
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match="mean loss over no elements is NaN") as heard:
+            fs.bce_with_logits(nothing, nothing)
+            fs.bce_with_logits_value_and_grad(nothing, nothing)
+        assert [warning.filename for warning in heard] == [__file__] * 2
+
+
+def test_a_loss_within_its_own_gradient_is_refused(gpu: Any) -> None:
+    x, t, grad = logits(0), targets(0), np.zeros(2500, "f4")
+    with pytest.raises(ValueError, match="grad_out shares memory with another output"):
+        fs.bce_with_logits_value_and_grad(Tensor(x), Tensor(t), out=Tensor(grad[4:5].reshape(())), grad_out=Tensor(grad))
+
+
+@pytest.mark.parametrize("smoothing", [None, False, "", [], np.zeros(2)])
+def test_a_bad_option_is_refused_also_after_a_call_that_was_taken(smoothing: Any, decisions: list[Any]) -> None:
+    x, t = Tensor(logits(0)), Tensor(targets(0))
+    fs.bce_with_logits(x, t)
+    with pytest.raises(ValueError, match="label_smoothing="):
+        fs.bce_with_logits(x, t, label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize("check", [0, [], np.array(True)])
+def test_a_check_that_is_no_bool(check: Any, gpu: Any) -> None:
+    x, t = logits(0), targets(0)
+    assert same(fs.bce_with_logits(Tensor(x), Tensor(t), check=check), fs.bce_with_logits(x, t))
+
+
+def test_losses_with_options_are_kept_too(decisions: list[Any]) -> None:
+    for seed in range(3):
+        x, t = logits(seed), targets(seed)
+        got = fs.sigmoid_focal_loss_value_and_grad(Tensor(x), Tensor(t), gamma=2.0)
+        assert same(got, fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=2.0))
+        got = fs.bce_with_logits_value_and_grad(Tensor(x), Tensor(t), label_smoothing=0.1)
+        assert same(got, fs.bce_with_logits_value_and_grad(x, t, label_smoothing=0.1))
+    assert len(decisions) == 2
+
+
+def test_a_tensor_without_memory_is_refused(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = Tensor(logits(0))
+    monkeypatch.setattr(x, "data_ptr", lambda: 0)
+    for call in (lambda: fs.sigmoid(x), lambda: fs.bce_with_logits(x, Tensor(targets(0)))):
+        with pytest.raises(ValueError, match="has no memory"):
+            call()

@@ -89,6 +89,12 @@ def test_losses(n: int, dtype: str, torch: Any) -> None:
             got, grad = fs.bce_with_logits_value_and_grad(*on_gpu[:2], reduction=reduction, **device)
             assert same_but_nan(to_host(got, kind), np.asarray(want))
             assert same_but_nan(to_host(grad, kind), want_grad)
+    for seed in range(3):  # calls like the first one, on other tensors
+        others = [a.astype(kind) for a in (np.random.default_rng(seed).normal(0, 5, n), np.random.default_rng(seed + 9).random(n))]
+        got, grad = fs.bce_with_logits_value_and_grad(*(to_gpu(a, torch) for a in others))
+        want, want_grad = fs.bce_with_logits_value_and_grad(*others)
+        assert same_but_nan(to_host(got, kind), np.asarray(want))
+        assert same_but_nan(to_host(grad, kind), want_grad)
     again = [fs.bce_with_logits(*on_gpu[:2]) for _ in range(20)]
     assert len({to_host(a, kind).tobytes() for a in again}) == 1
 
@@ -186,7 +192,7 @@ def test_a_negated_view(torch: Any) -> None:
 
 
 def test_autograd_hears_of_what_was_written(torch: Any) -> None:
-    x, out, loss, grad = (torch.ones(1000, device="cuda") for _ in range(4))
+    x, out, grad = (torch.ones(1000, device="cuda") for _ in range(3))
     loss = torch.ones((), device="cuda")
     fs.sigmoid(x, out=out)
     fs.bce_with_logits_value_and_grad(x, x, out=loss, grad_out=grad)

@@ -69,8 +69,9 @@ int main(void) {
 #pragma omp parallel for reduction(+ : silus, lessers)
     for (uint32_t u = 0; u <= last; u++) {
         const float x = real_of_right((int32_t)u), z = exp_up_right(x);
-        const float silu = silu_right(x), lesser = lesser_up_right(z);
+        const float silu = silu_right(x), other = silu_right(-x), lesser = lesser_up_right(z);
         silus += differ(silu, silu_low(x)) + differ(silu, silu_near(x)) + differ(silu, silu_high(x));
+        silus += differ(other, silu_low(-x)) + differ(other, silu_near(-x)) + differ(other, silu_high(-x));
         lessers += differ(lesser, lesser_up_low(z)) + differ(lesser, lesser_up_near(z)) + differ(lesser, lesser_up_high(z));
     }
     printf("silu %ld lesser_up %ld\n", silus, lessers);

@@ -5,7 +5,7 @@
 #include <dlfcn.h>
 #include <stdatomic.h>
 
-enum { MOST_ARGUMENTS = 128 };
+enum { MOST_ARGUMENTS = 160 };
 
 static struct {
     int (*launch)(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **);
@@ -51,6 +51,7 @@ static PyObject *gpu_launch(PyObject *self, PyObject *const *args, Py_ssize_t co
     if (n > MOST_ARGUMENTS) return PyErr_Format(PyExc_ValueError, "gpu_launch: %zd arguments; a kernel has at most %d", n, MOST_ARGUMENTS);
     void *const kernel = PyLong_AsVoidPtr(args[0]), *const stream = PyLong_AsVoidPtr(args[2]);
     const long device = PyLong_AsLong(args[1]), blocks = PyLong_AsLong(args[3]), threads = PyLong_AsLong(args[4]);
+    if (PyErr_Occurred()) return NULL;
     union { long long whole; double real; } values[MOST_ARGUMENTS];
     void *pointers[MOST_ARGUMENTS];
     for (Py_ssize_t i = 0; i < n; i++) {

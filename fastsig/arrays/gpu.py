@@ -122,6 +122,8 @@ class Torch(Library):
             raise TypeError(f"{describe(x)} has the layout {x.layout}; pass x.to_dense()")
         if x.is_neg():
             x = x.resolve_neg()
+        if x.numel() and not x.data_ptr():
+            raise ValueError(f"{describe(x)} has no memory (its storage was freed, or it only stands for a tensor); pass x.clone()")
         size = x.element_size()
         strides = tuple(step * size for step in x.stride())
         return DeviceArray(x, self, x.device.index or 0, x.data_ptr(), tuple(x.shape), strides, type_of(x.dtype))

@@ -27,8 +27,15 @@ def quick(
 ) -> Any:  # fmt: skip
     """The result in one step, or NotImplemented: then the general way computes the same bits, or says what is wrong. It costs forty
     times as much a call."""
-    if library_of(operands[0]) == "torch" and operands[0].is_cuda:
-        plain = not label_smoothing and formula != FOCAL and backend is None and threads is None and FROM_ENVIRONMENT is None
+    if library_of(operands[0]) == "torch" and getattr(operands[0], "is_cuda", False):
+        plain = (
+            type(label_smoothing) in (int, float)
+            and not label_smoothing
+            and formula != FOCAL
+            and backend is None
+            and threads is None
+            and FROM_ENVIRONMENT is None
+        )
         if not plain or type(reduction) is not str or type(check) is not bool:
             return NotImplemented
         given = (out,) if not wanted else (grad_out, hess_out) if wanted & WITH_HESS else (out, grad_out)

@@ -18,7 +18,7 @@ from fastsig.kernels.cuda.elements import CAPABILITY
 from fastsig.kernels.cuda.elementwise_kernels import ADDRESS, Kernel
 
 BLOCK = 256
-"""Threads of a block: 8 blocks fill a multiprocessor, and the registers of every kernel leave room for them."""
+"""Threads of a block."""
 
 _FIRST_PTX = {(8, 8): (9, 0), (10, 0): (8, 6), (10, 3): (8, 8), (11, 0): (9, 0), (12, 0): (8, 7), (12, 1): (8, 8)}
 """The version of PTX that an architecture came with, in NVIDIA's manual of PTX, "Release Notes"."""

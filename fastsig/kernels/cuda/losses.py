@@ -217,6 +217,9 @@ def _decided(ops: DeviceOperands, options: tuple[Any, ...], outputs: tuple[Any, 
     call = repeats.of_torch(options, (*given, *outputs)) if ops.size else None
     if call is None:
         return decide()
+    found = repeats.again(call)
+    if found is not NotImplemented:
+        return found
     return repeats.decided(call, range(len(given), len(given) + len(outputs)), decide)
 
 
@@ -227,6 +230,8 @@ def again(formula: int, reduction: str, check: bool, tensors: tuple[Any, ...], w
 
 
 def value(ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any) -> Any:
+    _refuse(ops, reduction)
+    check = bool(check)
     options = (0, formula, numbers, reduction, check)
     return _decided(ops, options, (out,), lambda: _value(ops, formula, numbers, reduction, check, out))
 
@@ -238,7 +243,6 @@ def _value(ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, 
             with _ordered(ops, loss):
                 run(ops, formula, numbers, {"loss": loss}, None, check=check, scale="")
         return loss.given
-    _refuse(ops, reduction)
     target = _scalar(ops, out)
     with _ordered(ops, target), _work(ops) as work:
         if reduction != "sum":
@@ -252,6 +256,8 @@ def _value(ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, 
 def value_and_grad(
     ops: DeviceOperands, formula: int, numbers: Numbers, reduction: str, check: bool, out: Any, grad_out: Any
 ) -> tuple[Any, Any]:
+    _refuse(ops, reduction)
+    check = bool(check)
     options = (WITH_GRAD, formula, numbers, reduction, check)
     found = _decided(ops, options, (out, grad_out), lambda: _value_and_grad(ops, formula, numbers, reduction, check, out, grad_out))
     return found  # type: ignore[no-any-return]
@@ -267,8 +273,8 @@ def _value_and_grad(
             with _ordered(ops, loss, grad):
                 run(ops, formula, numbers, {"loss": loss, "grad": grad}, None, check=check, scale="")
         return loss.given, grad.given
-    _refuse(ops, reduction)
-    target, grad = _scalar(ops, out), output(ops, "grad_out", grad_out)
+    target = _scalar(ops, out)
+    grad = output(ops, "grad_out", grad_out, (target,))
     scale = ""
     if reduction != "sum":
         scale = "count" if ops.mask is not None else "number"
@@ -286,6 +292,7 @@ def _value_and_grad(
 
 
 def grad_hess(ops: DeviceOperands, numbers: Numbers, check: bool, grad_out: Any, hess_out: Any) -> tuple[Any, Any]:
+    check = bool(check)
     options = (WITH_GRAD + WITH_HESS, LOGITS, numbers, "none", check)
     found = _decided(ops, options, (grad_out, hess_out), lambda: _grad_hess(ops, numbers, check, grad_out, hess_out))
     return found  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
 """Calls of torch that are like an earlier one but for their tensors' addresses: what was decided then is kept, and the launches are left.
 
 A call is known by its function, its options, and by what its tensors are: dtype, shape, strides, device, where they begin within 16
-bytes, and which of them begin at the same address. Deciding anew costs several times as much as the launches.
+bytes, and which of them begin at the same address; one whose tensors share memory in another way is not kept. Deciding anew costs several times as much as the launches.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def of_torch(function: Hashable, tensors: Sequence[Any]) -> Call | None:
         if type(x) is not plain or not x.is_cuda or x.requires_grad or x.layout is not strided or x.is_neg():
             return None
         address = x.data_ptr()
+        if not address:
+            return None
         addresses.append(address)
         geometry.append((x.dtype, x.shape, x.stride(), x.get_device(), address & 15))
     shared = tuple(map(addresses.index, addresses))
@@ -62,11 +64,23 @@ def decided(call: Call, outputs: Sequence[int], decide: Callable[[], Any]) -> An
     of the tensors that it writes into where they are given."""
     with launch.recording() as log:
         results = decide()
-    if log.entries:
+    if log.entries and not _interleaved(call):
         if len(_plans) >= _MOST:
             _plans.clear()
         _plans[call.key] = _Plan(call, log, results, outputs)
     return results
+
+
+def _interleaved(call: Call) -> bool:
+    """Whether two tensors that begin at different addresses reach into each other: an address then does not say which it belongs to."""
+    extents = sorted({(address, address + _length(x)) for address, x in zip(call.addresses, call.tensors, strict=True) if x is not None})
+    starts = {start for start, _ in extents}
+    reach = 0
+    for start in sorted(starts):
+        if start < reach:
+            return True
+        reach = max(end for begin, end in extents if begin == start)
+    return False
 
 
 class _Launch(NamedTuple):
@@ -90,28 +104,30 @@ def _length(x: Any) -> int:
     return int(x.element_size() * (1 + sum(step * (n - 1) for step, n in zip(x.stride(), x.shape, strict=True))))
 
 
+def _place(address: int, extents: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Which array it lies in, and how far behind its beginning."""
+    return next((i, address - base) for i, (base, length) in enumerate(extents) if base <= address < base + max(length, 1))
+
+
+def _step(entry: launch.Launched | launch.Cleared, extents: Sequence[tuple[int, int]]) -> _Launch | _Clearing:
+    if isinstance(entry, launch.Cleared):
+        return _Clearing(*_place(entry.address, extents), entry.length)
+    places = tuple((i, *_place(int(entry.arguments[i]), extents)) for i in entry.pointers if entry.arguments[i])
+    return _Launch(entry.kernel, entry.blocks, entry.arguments, places)
+
+
 class _Plan:
     def __init__(self, call: Call, log: launch.Log, results: Any, outputs: Sequence[int]) -> None:
         self.device = next(x.get_device() for x in call.tensors if x is not None)
         self.outputs = [i for i in outputs if call.tensors[i] is not None]
         self.lengths = [_length(x) for x in call.tensors]
         self.made = [(tuple(x.shape), x.stride(), x.dtype) for x in log.made]
-        self._bases = [*call.addresses, *(x.data_ptr() for x in log.made)]
-        self._ends = [*self.lengths, *map(_length, log.made)]
-        self.steps = [self._step(entry) for entry in log.entries]
+        bases = [*call.addresses, *(x.data_ptr() for x in log.made)]
+        extents = list(zip(bases, [*self.lengths, *map(_length, log.made)], strict=True))
+        self.steps = [_step(entry, extents) for entry in log.entries]
         places = {id(x): i for i, x in enumerate((*call.tensors, *log.made)) if x is not None}
         self.single = not isinstance(results, tuple)
         self.results = [places[id(x)] for x in ((results,) if self.single else results)]
-
-    def _place(self, address: int) -> tuple[int, int]:
-        found = zip(self._bases, self._ends, strict=True)
-        return next((i, address - base) for i, (base, length) in enumerate(found) if base <= address < base + max(length, 1))
-
-    def _step(self, entry: launch.Launched | launch.Cleared) -> _Launch | _Clearing:
-        if isinstance(entry, launch.Cleared):
-            return _Clearing(*self._place(entry.address), entry.length)
-        places = tuple((i, *self._place(int(entry.arguments[i]))) for i in entry.pointers if entry.arguments[i])
-        return _Launch(entry.kernel, entry.blocks, entry.arguments, places)
 
     def run(self, call: Call) -> Any:
         """NotImplemented where an output shares some of its memory: that is to be looked at."""

@@ -52,7 +52,7 @@ def _contiguous(name: str, x: Any, out: Any) -> Any:
         target = out.data_ptr()
         if source != target and abs(source - target) < n * size:
             return NotImplemented
-    if (source | target) & 15:
+    if (source | target) & 15 or not source:
         return NotImplemented
     if n:
         launch.start(loaded, device, stream(device), max(n // lanes, lanes), (source, target, n, 0), share=share)
