@@ -1,7 +1,8 @@
 """Calls of torch that are like an earlier one but for their tensors' addresses: what was decided then is kept, and the launches are left.
 
 A call is known by its function, its options, and by what its tensors are: dtype, shape, strides, device, where they begin within 16
-bytes, and which of them begin at the same address; one whose tensors share memory in another way is not kept. Deciding anew costs several times as much as the launches.
+bytes, and which of them begin at the same address. One whose tensors share memory in another way is not kept. Deciding anew costs
+several times as much as the launches.
 """
 
 from __future__ import annotations
