@@ -27,7 +27,8 @@ def quick(
 ) -> Any:  # fmt: skip
     """The result in one step, or NotImplemented: then the general way computes the same bits, or says what is wrong. It costs forty
     times as much a call."""
-    if library_of(operands[0]) == "torch" and getattr(operands[0], "is_cuda", False):
+    kind = type(operands[0])
+    if kind is not np.ndarray and kind is not list and library_of(operands[0]) == "torch" and getattr(operands[0], "is_cuda", False):
         plain = (
             type(label_smoothing) in (int, float)
             and not label_smoothing
