@@ -379,8 +379,8 @@ def _gru_cell_backward_scale(
 
 
 _FACTOR, _GATE, _HALF, _QUARTER = "factor_near", "gate_near", "half_gate_near", "quarter_gate_near"
-_LSTM = (_HALF,) * 5
-_GRU = (_HALF, _HALF, _QUARTER, _HALF, _HALF, _QUARTER, _FACTOR)
+_LSTM = (_QUARTER,) * 5
+_GRU = (*(_QUARTER,) * 6, _FACTOR)
 
 FUSED: tuple[Fused, ...] = (
     Fused("glu", (("x", 2),), (("out", 1),), (_FACTOR, _HALF), _glu, _of_the_value(_glu), 2.5, 2.5),

@@ -25,10 +25,6 @@ FORMULA R FN(lesser)(R x) {
     return mul(fma(rest, w, w), z);
 }
 
-FORMULA R FN(tail_of)(R x) {
-    return FN(tail)(absolute(x), K(un_up));
-}
-
 FORMULA R FN(opened)(R x, R p) {
     return select(x >= 0, sub(1, p), p);
 }
@@ -37,19 +33,25 @@ FORMULA R FN(steepness)(R p) {
     return fma(neg(p), p, p);
 }
 
-FORMULA R FN(tanh_of)(R x, R p) {
-    R a = absolute(x);
-    R b = add(a, a);
-    R b2 = mul(b, b);
-    R near = fma(mul(b, b2), horner(K(half_tanh), b2), a);
-    return FN(with_sign_of)(select(b < K(half_tanh_max), near, fma(-2, p, 1)), x);
-}
-
 FORMULA R FN(gated)(R y, R x) {
     FN(parts) e = FN(exp_parts)(absolute(x), K(magic_one));
     R a = absolute(y);
     R t = div(a, add(e.s, fma(e.q, e.s, 1)));
     return FN(with_sign_of)(select(x >= 0, sub(a, t), t), y);
+}
+
+FORMULA R FN(power_of_e)(R x) {
+    FN(parts) e = FN(exp_parts)(x, K(magic_one));
+    return fma(e.q, e.s, e.s);
+}
+
+typedef struct { R p, q, r; } FN(ratio);
+
+FORMULA FN(ratio) FN(tanh_ratio)(R x) {
+    R a = absolute(x);
+    FN(parts) e = FN(exp_parts)(add(a, a), K(magic_one));
+    R p = fma(e.q, e.s, sub(e.s, 1));
+    return (FN(ratio)){FN(with_sign_of)(p, x), add(p, 2), fma(e.q, e.s, e.s)};
 }
 
 FORMULA R FN(glu_near)(R a, R b) {
@@ -73,50 +75,54 @@ FORMULA FN(two) FN(swiglu_backward_near)(R grad, R a, R b) {
 }
 
 FORMULA FN(two) FN(lstm_cell_near)(R i, R f, R g, R o, R c) {
-    R c_new = fma(FN(opened)(i, FN(tail_of)(i)), FN(tanh_of)(g, FN(tail_of)(add(g, g))), mul(FN(opened)(f, FN(tail_of)(f)), c));
-    return (FN(two)){{mul(FN(opened)(o, FN(tail_of)(o)), FN(tanh_of)(c_new, FN(tail_of)(add(c_new, c_new)))), c_new}};
+    FN(ratio) t = FN(tanh_ratio)(g);
+    R d = add(1, FN(power_of_e)(neg(f)));
+    R m = mul(add(1, FN(power_of_e)(neg(i))), t.q);
+    R c_new = div(fma(c, m, mul(t.p, d)), mul(d, m));
+    t = FN(tanh_ratio)(c_new);
+    return (FN(two)){{div(t.p, mul(add(1, FN(power_of_e)(neg(o))), t.q)), c_new}};
 }
 
 FORMULA FN(five) FN(lstm_cell_backward_near)(R grad_h, R grad_c, R i, R f, R g, R o, R c) {
-    R pi = FN(tail_of)(i);
-    R pf = FN(tail_of)(f);
-    R pg = FN(tail_of)(add(g, g));
-    R po = FN(tail_of)(o);
-    R yi = FN(opened)(i, pi);
-    R yf = FN(opened)(f, pf);
-    R tg = FN(tanh_of)(g, pg);
-    R c_new = fma(yi, tg, mul(yf, c));
-    R pc = FN(tail_of)(add(c_new, c_new));
-    R grad = fma(mul(grad_h, FN(opened)(o, po)), mul(4, FN(steepness)(pc)), grad_c);
-    R di = mul(mul(grad, tg), FN(steepness)(pi));
-    R df = mul(mul(grad, c), FN(steepness)(pf));
-    R dg = mul(mul(grad, yi), mul(4, FN(steepness)(pg)));
-    R d_o = mul(mul(grad_h, FN(tanh_of)(c_new, pc)), FN(steepness)(po));
+    R ei = FN(power_of_e)(neg(i));
+    R ef = FN(power_of_e)(neg(f));
+    R eo = FN(power_of_e)(neg(o));
+    FN(ratio) t = FN(tanh_ratio)(g);
+    R v = div(1, t.q);
+    R tg = mul(t.p, v);
+    R sg = mul(mul(4, v), mul(t.r, v));
+    R yi = div(1, add(1, ei));
+    R yf = div(1, add(1, ef));
+    R yo = div(1, add(1, eo));
+    t = FN(tanh_ratio)(fma(yi, tg, mul(yf, c)));
+    v = div(1, t.q);
+    R grad = fma(mul(grad_h, yo), mul(mul(4, v), mul(t.r, v)), grad_c);
+    R di = mul(mul(grad, tg), mul(yi, mul(ei, yi)));
+    R df = mul(mul(grad, c), mul(yf, mul(ef, yf)));
+    R dg = mul(mul(grad, yi), sg);
+    R d_o = mul(mul(grad_h, mul(t.p, v)), mul(yo, mul(eo, yo)));
     return (FN(five)){{di, df, dg, d_o, mul(grad, yf)}};
 }
 
 FORMULA R FN(gru_cell_near)(R i_r, R i_z, R i_n, R h_r, R h_z, R h_n, R h) {
-    R r = add(i_r, h_r);
-    R x = add(i_z, h_z);
-    R pz = FN(tail_of)(x);
-    R s = fma(FN(opened)(r, FN(tail_of)(r)), h_n, i_n);
-    return fma(FN(opened)(neg(x), pz), FN(tanh_of)(s, FN(tail_of)(add(s, s))), mul(FN(opened)(x, pz), h));
+    R e = FN(power_of_e)(add(i_z, h_z));
+    FN(ratio) t = FN(tanh_ratio)(add(i_n, div(h_n, add(1, FN(power_of_e)(neg(add(i_r, h_r)))))));
+    return div(fma(e, h, div(t.p, t.q)), add(1, e));
 }
 
 FORMULA FN(five) FN(gru_cell_backward_near)(R grad_h, R i_r, R i_z, R i_n, R h_r, R h_z, R h_n, R h) {
-    R r = add(i_r, h_r);
-    R x = add(i_z, h_z);
-    R pr = FN(tail_of)(r);
-    R pz = FN(tail_of)(x);
-    R yr = FN(opened)(r, pr);
-    R s = fma(yr, h_n, i_n);
-    R pn = FN(tail_of)(add(s, s));
-    R kept = FN(opened)(neg(x), pz);
-    R bend = mul(4, FN(steepness)(pn));
-    R dr = mul(mul(mul(mul(grad_h, h_n), kept), bend), FN(steepness)(pr));
-    R dz = mul(mul(grad_h, sub(h, FN(tanh_of)(s, pn))), FN(steepness)(pz));
-    R dn = mul(mul(grad_h, kept), bend);
-    return (FN(five)){{dr, dz, dn, mul(dn, yr), mul(grad_h, FN(opened)(x, pz))}};
+    R er = FN(power_of_e)(neg(add(i_r, h_r)));
+    R ez = FN(power_of_e)(add(i_z, h_z));
+    R yr = div(1, add(1, er));
+    R kept = div(1, add(1, ez));
+    R yz = mul(ez, kept);
+    FN(ratio) t = FN(tanh_ratio)(fma(yr, h_n, i_n));
+    R v = div(1, t.q);
+    R slope = mul(mul(4, v), mul(t.r, v));
+    R dn = mul(mul(grad_h, kept), slope);
+    R dr = mul(mul(mul(mul(grad_h, h_n), kept), slope), mul(yr, mul(er, yr)));
+    R dz = mul(mul(grad_h, sub(h, mul(t.p, v))), mul(yz, kept));
+    return (FN(five)){{dr, dz, dn, mul(dn, yr), mul(grad_h, yz)}};
 }
 
 /* ---- far ---- */

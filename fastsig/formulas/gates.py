@@ -8,12 +8,12 @@ There a factor of a product is a pair y, n that stands for y 2^n, with y so near
 the range of the type: a huge number times a tail that alone would be 0 is as accurate as any other product. n is a real, for that is
 what shifts and selects in every vector unit. ``joined`` rounds into the type at the end.
 
-e^|x| = 2^n (1 + q), so 1/(1 + e^|x|) = w 2^-n with w = 1/(2^-n + 1 + q), and z is 2^-n as far as that counts beside 1.
+In the far formula e^|x| = 2^n (1 + q), so 1/(1 + e^|x|) = w 2^-n with w = 1/(2^-n + 1 + q), and z is 2^-n as far as that counts beside 1.
 """
 
 from __future__ import annotations
 
-from .core import exp_parts, magnitude, tail
+from .core import exp_parts, magnitude
 from .logistic import with_sign_of
 from .prims import Real, absolute, add, bits, constants, div, fma, horner, iand, isub, mul, neg, select, shl, sub, to_real, unbits
 
@@ -37,12 +37,6 @@ def lesser(x: Real) -> Real:
     return mul(fma(rest, w, w), z)
 
 
-def tail_of(x: Real) -> Real:
-    """The same to 2 ULP, in fewer operations: for the cells, whose sums and products of rounded factors hide it."""
-    k = constants(x)
-    return tail(absolute(x), k.un_up)
-
-
 def opened(x: Real, p: Real) -> Real:
     """sigmoid(x), p = sigmoid(-|x|)."""
     return select(x >= 0, sub(1, p), p)
@@ -53,16 +47,6 @@ def steepness(p: Real) -> Real:
     return fma(neg(p), p, p)
 
 
-def tanh_of(x: Real, p: Real) -> Real:
-    """tanh(x), p = sigmoid(-2|x|), as ``logistic.tanh``."""
-    k = constants(x)
-    a = absolute(x)
-    b = add(a, a)
-    b2 = mul(b, b)
-    near = fma(mul(b, b2), horner(k.half_tanh, b2), a)
-    return with_sign_of(select(b < k.half_tanh_max, near, fma(-2, p, 1)), x)
-
-
 def gated(y: Real, x: Real) -> Real:
     """y sigmoid(x): the magnitude is t = |y|/(1 + e^|x|) for x < 0, and |y| - t for x >= 0."""
     k = constants(x)
@@ -70,6 +54,21 @@ def gated(y: Real, x: Real) -> Real:
     a = absolute(y)
     t = div(a, add(s, fma(q, s, 1)))
     return with_sign_of(select(x >= 0, sub(a, t), t), y)
+
+
+def power_of_e(x: Real) -> Real:
+    k = constants(x)
+    q, s = exp_parts(x, k.magic_one)
+    return fma(q, s, s)
+
+
+def tanh_ratio(x: Real) -> tuple[Real, Real, Real]:
+    """p, q and r: tanh(x) = p/q, and its derivative is 4 r/q^2; of e^2|x| they are what is above 1, what is above -1, and itself."""
+    k = constants(x)
+    a = absolute(x)
+    q, s = exp_parts(add(a, a), k.magic_one)
+    p = fma(q, s, sub(s, 1))
+    return with_sign_of(p, x), add(p, 2), fma(q, s, s)
 
 
 def glu_near(a: Real, b: Real) -> Real:
@@ -94,53 +93,59 @@ def swiglu_backward_near(grad: Real, a: Real, b: Real) -> tuple[Real, Real]:
 
 
 def lstm_cell_near(i: Real, f: Real, g: Real, o: Real, c: Real) -> tuple[Real, Real]:
-    c_new = fma(opened(i, tail_of(i)), tanh_of(g, tail_of(add(g, g))), mul(opened(f, tail_of(f)), c))
-    return mul(opened(o, tail_of(o)), tanh_of(c_new, tail_of(add(c_new, c_new)))), c_new
+    """c/(1 + e^-f) + p/(q (1 + e^-i)) over one denominator, and tanh(c_new) likewise."""
+    p, q, _ = tanh_ratio(g)
+    d = add(1, power_of_e(neg(f)))
+    m = mul(add(1, power_of_e(neg(i))), q)
+    c_new = div(fma(c, m, mul(p, d)), mul(d, m))
+    p, q, _ = tanh_ratio(c_new)
+    return div(p, mul(add(1, power_of_e(neg(o))), q)), c_new
 
 
 def lstm_cell_backward_near(grad_h: Real, grad_c: Real, i: Real, f: Real, g: Real, o: Real, c: Real) -> tuple[Real, Real, Real, Real, Real]:
-    pi = tail_of(i)
-    pf = tail_of(f)
-    pg = tail_of(add(g, g))
-    po = tail_of(o)
-    yi = opened(i, pi)
-    yf = opened(f, pf)
-    tg = tanh_of(g, pg)
-    c_new = fma(yi, tg, mul(yf, c))
-    pc = tail_of(add(c_new, c_new))
-    grad = fma(mul(grad_h, opened(o, po)), mul(4, steepness(pc)), grad_c)
-    di = mul(mul(grad, tg), steepness(pi))
-    df = mul(mul(grad, c), steepness(pf))
-    dg = mul(mul(grad, yi), mul(4, steepness(pg)))
-    d_o = mul(mul(grad_h, tanh_of(c_new, pc)), steepness(po))
+    ei = power_of_e(neg(i))
+    ef = power_of_e(neg(f))
+    eo = power_of_e(neg(o))
+    p, q, r = tanh_ratio(g)
+    v = div(1, q)
+    tg = mul(p, v)
+    sg = mul(mul(4, v), mul(r, v))
+    yi = div(1, add(1, ei))
+    yf = div(1, add(1, ef))
+    yo = div(1, add(1, eo))
+    p, q, r = tanh_ratio(fma(yi, tg, mul(yf, c)))
+    v = div(1, q)
+    grad = fma(mul(grad_h, yo), mul(mul(4, v), mul(r, v)), grad_c)
+    di = mul(mul(grad, tg), mul(yi, mul(ei, yi)))
+    df = mul(mul(grad, c), mul(yf, mul(ef, yf)))
+    dg = mul(mul(grad, yi), sg)
+    d_o = mul(mul(grad_h, mul(p, v)), mul(yo, mul(eo, yo)))
     return di, df, dg, d_o, mul(grad, yf)
 
 
 def gru_cell_near(i_r: Real, i_z: Real, i_n: Real, h_r: Real, h_z: Real, h_n: Real, h: Real) -> Real:
-    r = add(i_r, h_r)
-    x = add(i_z, h_z)
-    pz = tail_of(x)
-    s = fma(opened(r, tail_of(r)), h_n, i_n)
-    return fma(opened(neg(x), pz), tanh_of(s, tail_of(add(s, s))), mul(opened(x, pz), h))
+    """(n + e^z h)/(1 + e^z)."""
+    e = power_of_e(add(i_z, h_z))
+    p, q, _ = tanh_ratio(add(i_n, div(h_n, add(1, power_of_e(neg(add(i_r, h_r)))))))
+    return div(fma(e, h, div(p, q)), add(1, e))
 
 
 def gru_cell_backward_near(
     grad_h: Real, i_r: Real, i_z: Real, i_n: Real, h_r: Real, h_z: Real, h_n: Real, h: Real
 ) -> tuple[Real, Real, Real, Real, Real]:
     """The gradients of the sums r and z, of i_n, of h_n and of h: those of i_r and h_r, and of i_z and h_z, are the same."""
-    r = add(i_r, h_r)
-    x = add(i_z, h_z)
-    pr = tail_of(r)
-    pz = tail_of(x)
-    yr = opened(r, pr)
-    s = fma(yr, h_n, i_n)
-    pn = tail_of(add(s, s))
-    kept = opened(neg(x), pz)
-    bend = mul(4, steepness(pn))
-    dr = mul(mul(mul(mul(grad_h, h_n), kept), bend), steepness(pr))
-    dz = mul(mul(grad_h, sub(h, tanh_of(s, pn))), steepness(pz))
-    dn = mul(mul(grad_h, kept), bend)
-    return dr, dz, dn, mul(dn, yr), mul(grad_h, opened(x, pz))
+    er = power_of_e(neg(add(i_r, h_r)))
+    ez = power_of_e(add(i_z, h_z))
+    yr = div(1, add(1, er))
+    kept = div(1, add(1, ez))
+    yz = mul(ez, kept)
+    p, q, r = tanh_ratio(fma(yr, h_n, i_n))
+    v = div(1, q)
+    slope = mul(mul(4, v), mul(r, v))
+    dn = mul(mul(grad_h, kept), slope)
+    dr = mul(mul(mul(mul(grad_h, h_n), kept), slope), mul(yr, mul(er, yr)))
+    dz = mul(mul(grad_h, sub(h, mul(p, v))), mul(yz, kept))
+    return dr, dz, dn, mul(dn, yr), mul(grad_h, yz)
 
 
 # ---- far ----
