@@ -45,9 +45,33 @@ FORMULA I FN(larger)(I most, R x) {
     }
 FASTSIG_FUSED(ROW)
 #undef ROW
+
+/* The cells in two steps: one chain of operations from the gates to the end is longer than what a processor looks ahead, and two
+ * short ones took 0.75 of its time. What is between them stands aside, as an output may be an input that the second step still reads. */
+static void FN(lstm_cell_in_steps)(char *const *at, size_t n) {
+    POINTERS(5, 2)
+    R c_new[BLOCK / sizeof(R)];
+    LOOP(n) c_new[j] = FN(lstm_state)(x[0][j], x[1][j], x[2][j], x[4][j]);
+    LOOP(n) {
+        const R h = FN(lstm_output)(x[3][j], c_new[j]);
+        y[0][j] = h;
+        y[1][j] = c_new[j];
+    }
+}
+
+static void FN(gru_cell_in_steps)(char *const *at, size_t n) {
+    POINTERS(7, 1)
+    R s[BLOCK / sizeof(R)];
+    LOOP(n) s[j] = FN(gru_sum)(x[0][j], x[2][j], x[3][j], x[5][j]);
+    LOOP(n) y[0][j] = FN(gru_state)(x[1][j], x[4][j], x[6][j], s[j]);
+}
 #undef POINTERS
 
 #define ENTRY(op, nin, nout, arguments, looks, verdict, is_near, near_stores, any_stores) \
-    [FUSED_##op] = {FN(op##_all_near), FN(op##_near_row), FN(op##_any_row)},
+    [FUSED_##op] = {FN(op##_all_near), NEAR_ROW(op), FN(op##_any_row)},
+#define NEAR_ROW(op) (FUSED_##op == FUSED_lstm_cell  ? FN(lstm_cell_in_steps) \
+                      : FUSED_##op == FUSED_gru_cell ? FN(gru_cell_in_steps)  \
+                                                     : FN(op##_near_row))
 static const fused_loops FN(loops)[FUSED_COUNT] = {FASTSIG_FUSED(ENTRY)};
+#undef NEAR_ROW
 #undef ENTRY

@@ -74,13 +74,21 @@ FORMULA FN(two) FN(swiglu_backward_near)(R grad, R a, R b) {
     return (FN(two)){{mul(mul(grad, b), select(a >= 0, sub(1, u), u)), mul(mul(grad, a), FN(opened)(a, p))}};
 }
 
-FORMULA FN(two) FN(lstm_cell_near)(R i, R f, R g, R o, R c) {
+FORMULA R FN(lstm_state)(R i, R f, R g, R c) {
     FN(ratio) t = FN(tanh_ratio)(g);
     R d = add(1, FN(power_of_e)(neg(f)));
     R m = mul(add(1, FN(power_of_e)(neg(i))), t.q);
-    R c_new = div(fma(c, m, mul(t.p, d)), mul(d, m));
-    t = FN(tanh_ratio)(c_new);
-    return (FN(two)){{div(t.p, mul(add(1, FN(power_of_e)(neg(o))), t.q)), c_new}};
+    return div(fma(c, m, mul(t.p, d)), mul(d, m));
+}
+
+FORMULA R FN(lstm_output)(R o, R c_new) {
+    FN(ratio) t = FN(tanh_ratio)(c_new);
+    return div(t.p, mul(add(1, FN(power_of_e)(neg(o))), t.q));
+}
+
+FORMULA FN(two) FN(lstm_cell_near)(R i, R f, R g, R o, R c) {
+    R c_new = FN(lstm_state)(i, f, g, c);
+    return (FN(two)){{FN(lstm_output)(o, c_new), c_new}};
 }
 
 FORMULA FN(five) FN(lstm_cell_backward_near)(R grad_h, R grad_c, R i, R f, R g, R o, R c) {
@@ -104,10 +112,18 @@ FORMULA FN(five) FN(lstm_cell_backward_near)(R grad_h, R grad_c, R i, R f, R g, 
     return (FN(five)){{di, df, dg, d_o, mul(grad, yf)}};
 }
 
-FORMULA R FN(gru_cell_near)(R i_r, R i_z, R i_n, R h_r, R h_z, R h_n, R h) {
+FORMULA R FN(gru_sum)(R i_r, R i_n, R h_r, R h_n) {
+    return add(i_n, div(h_n, add(1, FN(power_of_e)(neg(add(i_r, h_r))))));
+}
+
+FORMULA R FN(gru_state)(R i_z, R h_z, R h, R s) {
     R e = FN(power_of_e)(add(i_z, h_z));
-    FN(ratio) t = FN(tanh_ratio)(add(i_n, div(h_n, add(1, FN(power_of_e)(neg(add(i_r, h_r)))))));
+    FN(ratio) t = FN(tanh_ratio)(s);
     return div(fma(e, h, div(t.p, t.q)), add(1, e));
+}
+
+FORMULA R FN(gru_cell_near)(R i_r, R i_z, R i_n, R h_r, R h_z, R h_n, R h) {
+    return FN(gru_state)(i_z, h_z, h, FN(gru_sum)(i_r, i_n, h_r, h_n));
 }
 
 FORMULA FN(five) FN(gru_cell_backward_near)(R grad_h, R i_r, R i_z, R i_n, R h_r, R h_z, R h_n, R h) {

@@ -92,14 +92,22 @@ def swiglu_backward_near(grad: Real, a: Real, b: Real) -> tuple[Real, Real]:
     return mul(mul(grad, b), select(a >= 0, sub(1, u), u)), mul(mul(grad, a), opened(a, p))
 
 
-def lstm_cell_near(i: Real, f: Real, g: Real, o: Real, c: Real) -> tuple[Real, Real]:
-    """c/(1 + e^-f) + p/(q (1 + e^-i)) over one denominator, and tanh(c_new) likewise."""
+def lstm_state(i: Real, f: Real, g: Real, c: Real) -> Real:
+    """c/(1 + e^-f) + p/(q (1 + e^-i)) over one denominator."""
     p, q, _ = tanh_ratio(g)
     d = add(1, power_of_e(neg(f)))
     m = mul(add(1, power_of_e(neg(i))), q)
-    c_new = div(fma(c, m, mul(p, d)), mul(d, m))
+    return div(fma(c, m, mul(p, d)), mul(d, m))
+
+
+def lstm_output(o: Real, c_new: Real) -> Real:
     p, q, _ = tanh_ratio(c_new)
-    return div(p, mul(add(1, power_of_e(neg(o))), q)), c_new
+    return div(p, mul(add(1, power_of_e(neg(o))), q))
+
+
+def lstm_cell_near(i: Real, f: Real, g: Real, o: Real, c: Real) -> tuple[Real, Real]:
+    c_new = lstm_state(i, f, g, c)
+    return lstm_output(o, c_new), c_new
 
 
 def lstm_cell_backward_near(grad_h: Real, grad_c: Real, i: Real, f: Real, g: Real, o: Real, c: Real) -> tuple[Real, Real, Real, Real, Real]:
@@ -123,11 +131,20 @@ def lstm_cell_backward_near(grad_h: Real, grad_c: Real, i: Real, f: Real, g: Rea
     return di, df, dg, d_o, mul(grad, yf)
 
 
-def gru_cell_near(i_r: Real, i_z: Real, i_n: Real, h_r: Real, h_z: Real, h_n: Real, h: Real) -> Real:
+def gru_sum(i_r: Real, i_n: Real, h_r: Real, h_n: Real) -> Real:
+    """Of which n is the tanh."""
+    return add(i_n, div(h_n, add(1, power_of_e(neg(add(i_r, h_r))))))
+
+
+def gru_state(i_z: Real, h_z: Real, h: Real, s: Real) -> Real:
     """(n + e^z h)/(1 + e^z)."""
     e = power_of_e(add(i_z, h_z))
-    p, q, _ = tanh_ratio(add(i_n, div(h_n, add(1, power_of_e(neg(add(i_r, h_r)))))))
+    p, q, _ = tanh_ratio(s)
     return div(fma(e, h, div(p, q)), add(1, e))
+
+
+def gru_cell_near(i_r: Real, i_z: Real, i_n: Real, h_r: Real, h_z: Real, h_n: Real, h: Real) -> Real:
+    return gru_state(i_z, h_z, h, gru_sum(i_r, i_n, h_r, h_n))
 
 
 def gru_cell_backward_near(
