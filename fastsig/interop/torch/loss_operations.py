@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fastsig.interop.torch.registration import SingleLevelFunction, differentiable, register
-from fastsig.interop.torch.tensors import alike, as_array, as_tensor, is_plain, undisturbed
+from fastsig.interop.torch.tensors import alike, as_array, as_tensor, is_array, undisturbed
 
 Operands = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]
 """Input, target, weight, pos_weight and mask, all of the input's shape."""
@@ -81,17 +81,13 @@ class Loss:
         return kept * grad, *[None] * 6
 
     def __call__(self, operands: Operands, numbers: list[float], reduction: str) -> Tensor:
-        if not torch.compiler.is_compiling() and undisturbed() and all(x is None or _is_array(x) for x in operands):
+        if not torch.compiler.is_compiling() and undisturbed() and all(x is None or is_array(x) for x in operands):
             wanted = [x is not None and x.requires_grad for x in operands] if torch.is_grad_enabled() else [False]
             if not any(wanted):
                 return self.compute(*operands, numbers, reduction)
             if not any(wanted[1:]):
                 return self.recorded(*operands, numbers, reduction)
         return self.operation(*operands, numbers, reduction)
-
-
-def _is_array(x: Tensor) -> bool:
-    return is_plain(x) and x.is_cpu and not x.is_neg() and not x._is_zerotensor()
 
 
 def _of_nothing(x: Tensor, reduction: str) -> Tensor:

@@ -43,6 +43,11 @@ def is_plain(x: Any) -> bool:
     return kind is Tensor or kind is Parameter
 
 
+def is_array(x: Tensor) -> bool:
+    """Whether it is in host memory, with the values that are written there."""
+    return is_plain(x) and x.is_cpu and not x.is_neg() and not x._is_zerotensor()
+
+
 def alike(a: Tensor, b: Tensor) -> bool:
     """Whether both are handled alike: on one device, and neither one of a batch nor of another class where the other is not."""
     return type(a) is type(b) and bool(torch._C._dispatch_keys(a) == torch._C._dispatch_keys(b))
