@@ -20,11 +20,15 @@ except ImportError as error:
     raise ImportError("fastsig.interop.torch needs torch 2.4 or newer: pip install 'fastsig-kernels[torch]'") from error
 
 from fastsig.interop.torch.elementwise import logit, logsigmoid, of_tensor, sigmoid, silu, softplus, tanh
+from fastsig.interop.torch.gates import glu, gru_cell, lstm_cell, of_tensors
 from fastsig.interop.torch.losses import binary_cross_entropy, binary_cross_entropy_with_logits, sigmoid_focal_loss
 from fastsig.interop.torch.modules import (
+    GLU,
     BCELoss,
     BCEWithLogitsLoss,
+    GRUCell,
     LogSigmoid,
+    LSTMCell,
     Sigmoid,
     SiLU,
     Softplus,
@@ -35,10 +39,15 @@ from fastsig.interop.torch.modules import (
 
 elementwise_of_tensor = of_tensor
 """Where the functions of fastsig itself send a tensor."""
+gate_of_tensors = of_tensors
+"""Where its gated units and cells send theirs."""
 
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "GLU",
+    "GRUCell",
+    "LSTMCell",
     "LogSigmoid",
     "SiLU",
     "Sigmoid",
@@ -46,8 +55,11 @@ __all__ = [
     "Tanh",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "glu",
+    "gru_cell",
     "logit",
     "logsigmoid",
+    "lstm_cell",
     "replace",
     "restore",
     "sigmoid",

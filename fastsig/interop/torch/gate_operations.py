@@ -180,7 +180,7 @@ class Gate:
         self, name: str, given: tuple[str, ...], found: tuple[str, ...], tangent: Tangent, curvature: Curvature,
         like: Callable[..., Tensors], axis: bool = False,
     ) -> None:  # fmt: skip
-        self.name, self.given, self.found = name, given, found
+        self.name, self.given, self.has_axis = name, given, axis
         more = ", int axis" if axis else ""
         self.forward = _Operation(name, _schema(given, more, found), len(given), like)
         both = (*(f"grad_{result}" for result in found), *given)
