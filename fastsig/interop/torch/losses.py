@@ -22,9 +22,9 @@ _sigmoid, _sigmoid_grad, _softplus, _tanh = (UNARY[name] for name in ("sigmoid",
 
 
 def _with_logits(function: Any) -> Any:
-    def kernel(x: Any, t: Any, w: Any, pos: Any, mask: Any, numbers: list[float], reduction: str) -> Any:
+    def kernel(x: Any, t: Any, w: Any, pos: Any, mask: Any, numbers: list[float], reduction: str, check: bool) -> Any:
         return function(
-            x, t, weight=w, pos_weight=pos, mask=mask, label_smoothing=numbers[0], reduction=reduction, check=False
+            x, t, weight=w, pos_weight=pos, mask=mask, label_smoothing=numbers[0], reduction=reduction, check=check
         )  # fmt: skip
 
     return kernel
@@ -52,7 +52,7 @@ def _with_logits_second(x: Tensor, t: Tensor, w: Tensor | None, pos: Tensor | No
     )  # fmt: skip
 
 
-_WITH_LOGITS = Loss(
+WITH_LOGITS = Loss(
     "binary_cross_entropy_with_logits", _with_logits(fs.bce_with_logits), _with_logits(fs.bce_with_logits_value_and_grad),
     _with_logits_partials, _with_logits_second,
 )  # fmt: skip
@@ -117,13 +117,15 @@ class _Probabilities(Loss):
     """Computed from tensors: what torch clamps, fastsig's own loss does not."""
 
     def compute(self, *args: Any) -> Tensor:
-        x, t, w, *_, reduction = args
+        x, t, w = args[:3]
+        reduction = args[6]
         if x.numel() == 0:
             return super().compute(*args)
         return _probabilities(x.detach(), t.detach(), None if w is None else w.detach(), reduction)
 
     def compute_gradient(self, *args: Any) -> Tensor:
-        x, t, w, *_, reduction = (a.detach() if isinstance(a, Tensor) else a for a in args)
+        x, t, w = (a if a is None else a.detach() for a in args[:3])
+        reduction = args[6]
         slope = _probabilities_slope(x, t, w, None, [])
         slope = slope / x.numel() if reduction == "mean" and x.numel() else slope
         return slope.contiguous()
@@ -139,9 +141,10 @@ _BCE = _Probabilities("binary_cross_entropy", fs.bce, fs.bce, _probabilities_par
 
 
 def _focal(function: Any) -> Any:
-    def kernel(x: Any, t: Any, w: Any, pos: Any, mask: Any, numbers: list[float], reduction: str) -> Any:
+    def kernel(x: Any, t: Any, w: Any, pos: Any, mask: Any, numbers: list[float], reduction: str, check: bool) -> Any:
         alpha, gamma = numbers
-        return function(x, t, alpha=alpha if alpha >= 0 else None, gamma=gamma, reduction=reduction, check=False)
+        given = {"alpha": alpha if alpha >= 0 else None, "gamma": gamma, "weight": w, "mask": mask}
+        return function(x, t, **given, reduction=reduction, check=check)
 
     return kernel
 
@@ -168,13 +171,14 @@ class _Focal:
         return factor * self.miss ** (self.gamma - order) if factor else 0
 
 
-def _focal_partials(x: Tensor, t: Tensor, w: None, pos: None, numbers: list[float]) -> tuple[Any, ...]:
+def _focal_partials(x: Tensor, t: Tensor, w: Tensor | None, pos: None, numbers: list[float]) -> tuple[Any, ...]:
     f = _Focal(x, t, numbers)
     by_t = f.power(1) * f.miss_by_t * f.entropy + f.power(0) * f.entropy_by_t
-    return None, f.share_by_t * f.power(0) * f.entropy + f.share * by_t, None, None
+    weight, loss = 1 if w is None else w, f.power(0) * f.entropy
+    return None, weight * (f.share_by_t * loss + f.share * by_t), f.share * loss, None
 
 
-def _focal_second(x: Tensor, t: Tensor, w: None, pos: None, numbers: list[float]) -> tuple[Any, ...]:
+def _focal_second(x: Tensor, t: Tensor, w: Tensor | None, pos: None, numbers: list[float]) -> tuple[Any, ...]:
     f = _Focal(x, t, numbers)
     slope = f.power(1) * f.miss_by_x * f.entropy + f.power(0) * f.entropy_by_x
     by_x = (
@@ -185,10 +189,11 @@ def _focal_second(x: Tensor, t: Tensor, w: None, pos: None, numbers: list[float]
         f.power(2) * f.miss_by_t * f.miss_by_x * f.entropy - 2 * f.power(1) * _sigmoid_grad(x) * f.entropy
         + f.power(1) * (f.miss_by_x * f.entropy_by_t + f.miss_by_t * f.entropy_by_x) - f.power(0)
     )  # fmt: skip
-    return f.share * by_x, f.share_by_t * slope + f.share * by_t, None, None
+    weight = 1 if w is None else w
+    return weight * f.share * by_x, weight * (f.share_by_t * slope + f.share * by_t), f.share * slope, None
 
 
-_FOCAL = Loss(
+FOCAL = Loss(
     "sigmoid_focal_loss", _focal(fs.sigmoid_focal_loss), _focal(fs.sigmoid_focal_loss_value_and_grad), _focal_partials, _focal_second
 )
 
@@ -293,7 +298,7 @@ def binary_cross_entropy_with_logits(
     x, *others = _operands(name, input, target, reduction, weight, pos_weight, mask)
     if target.dtype.is_floating_point and target.dtype != x.dtype:
         x = x.to(torch.promote_types(x.dtype, target.dtype))
-    return _WITH_LOGITS((x, *others), [float(label_smoothing)], reduction)
+    return WITH_LOGITS((x, *others), [float(label_smoothing)], reduction)
 
 
 def binary_cross_entropy(
@@ -385,4 +390,4 @@ def sigmoid_focal_loss(inputs: Tensor, targets: Tensor, alpha: float = 0.25, gam
     name = "sigmoid_focal_loss"
     if not (alpha <= 1 and gamma >= 0):
         raise ValueError(f"{name}: alpha={alpha} and gamma={gamma}; alpha is at most 1, and gamma not negative")
-    return _FOCAL(_operands(name, inputs, targets, reduction), [float(alpha), float(gamma)], reduction)
+    return FOCAL(_operands(name, inputs, targets, reduction), [float(alpha), float(gamma)], reduction)
