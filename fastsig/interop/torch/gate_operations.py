@@ -142,7 +142,7 @@ class _Operation:
         """The results; a gradient that is None counts as zeros."""
         given = [None if x is None else x.detach() for x in args[: self.count]]
         axis = args[self.count :]
-        if given[-1].is_cuda:
+        if args[self.count - 1].is_cuda:
             found = self.on_arrays(*given, *axis)
             return tuple(x.contiguous() for x in found) if isinstance(found, tuple) else found.contiguous()
         made = self.like(*args)

@@ -58,7 +58,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         raise IndexError(f"glu: dim={dim} is none of input, which has {x.ndim}; give one from {-x.ndim} to {x.ndim - 1}")
     if x.shape[dim] % 2:
         raise RuntimeError(f"glu: input has shape {tuple(x.shape)}, and dimension {dim} of {x.shape[dim]} elements does not halve")
-    return GATES["glu"](x, dim if dim < 0 else dim - x.ndim)  # type: ignore[no-any-return]
+    return GATES["glu"](x, dim if dim < 0 else dim - x.ndim)
 
 
 def _checked(name: str, gates: int, input: Tensor, states: Mapping[str, Tensor], w_ih: Tensor, w_hh: Tensor) -> None:
@@ -155,7 +155,7 @@ def gru_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor
     """
     _checked("gru_cell", 3, input, {"hx": hx}, w_ih, w_hh)
     products = functional.linear(input, w_ih, b_ih), functional.linear(hx, w_hh, b_hh)
-    return GATES["gru_cell"](*_of_one_type(*products, hx))  # type: ignore[no-any-return]
+    return GATES["gru_cell"](*_of_one_type(*products, hx))
 
 
 # ---- fastsig's own functions, given tensors ----

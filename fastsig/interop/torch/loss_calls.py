@@ -44,7 +44,7 @@ def _second_partials(p: Tensor, t: Tensor, w: Tensor | None, pos: None, numbers:
 
 class _Probabilities(Loss):
     def compute_gradient(self, *args: Any) -> Tensor:
-        p, t, w, _, mask = (x if x is None else x.detach() for x in args[:5])
+        p, t, (w, mask) = args[0].detach(), args[1].detach(), (None if x is None else x.detach() for x in (args[2], args[4]))
         slope = as_tensor(fs.ufuncs.bce_grad(as_array(p), as_array(t.to(p.dtype))), p)
         slope = slope if w is None else slope * w
         slope = slope if mask is None else torch.where(mask, slope, 0)
@@ -124,6 +124,6 @@ def _by_operation(
     mask = given["mask"]
     if mask is not None and mask.dtype != torch.bool:
         raise TypeError(f"{name}: mask has dtype {mask.dtype}; give booleans, such as mask != 0")
-    operands: Operands = (x, *(other if other is None else other.expand_as(x) for other in list(given.values())[1:]))  # type: ignore[assignment]
+    operands: Operands = (x, *(other if other is None else other.expand_as(x) for other in list(given.values())[1:]))
     value = loss(operands, numbers, reduction, check)
     return (value, loss.gradient(*operands, numbers, reduction)) if wanted == _GRAD else value

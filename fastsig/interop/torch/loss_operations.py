@@ -153,7 +153,7 @@ class LossRule:
         if tangents[0] is not None:
             terms.append(tangents[0] * self.gradient(*kept, *ctx.others))
         if _WEIGHT in wanted and reduction == "weighted_mean":
-            terms.append(-tangents[_WEIGHT] * _by_total(kept, self.operation(*kept, *ctx.others)))
+            terms.append(tangents[_WEIGHT] * -_by_total(kept, self.operation(*kept, *ctx.others)))
         total = torch.stack(terms).sum(0) if len(terms) > 1 else terms[0]
         return total if reduction == "none" else total.sum()
 

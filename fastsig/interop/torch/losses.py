@@ -124,7 +124,8 @@ class _Probabilities(Loss):
         return _probabilities(x.detach(), t.detach(), None if w is None else w.detach(), reduction)
 
     def compute_gradient(self, *args: Any) -> Tensor:
-        x, t, w = (a if a is None else a.detach() for a in args[:3])
+        w = None if args[2] is None else args[2].detach()
+        x, t = args[0].detach(), args[1].detach()
         reduction = args[6]
         slope = _probabilities_slope(x, t, w, None, [])
         slope = slope / x.numel() if reduction == "mean" and x.numel() else slope
