@@ -152,7 +152,7 @@ def _output(name: str, argument: str, out: Any, shape: Shape, dtype: np.dtype[An
         raise ValueError(f"{name}: {argument} has shape {out.shape}; the result has shape {shape}")
     if out.dtype != dtype or not out.dtype.isnative:
         raise TypeError(f"{name}: {argument} has dtype {out.dtype}; the result has dtype {dtype}")
-    if any(step == 0 and length > 1 for step, length in zip(out.strides, out.shape, strict=True)):
+    if out.size and any(step == 0 and length > 1 for step, length in zip(out.strides, out.shape, strict=True)):
         raise ValueError(f"{name}: {argument} is a broadcast view, whose elements share memory; give a full array")
     return np.asarray(out)
 
