@@ -45,11 +45,12 @@ def _second_partials(p: Tensor, t: Tensor, w: Tensor | None, pos: None, numbers:
 class _Probabilities(Loss):
     def compute_gradient(self, *args: Any) -> Tensor:
         p, t, (w, mask) = args[0].detach(), args[1].detach(), (None if x is None else x.detach() for x in (args[2], args[4]))
-        slope = as_tensor(fs.ufuncs.bce_grad(as_array(p), as_array(t.to(p.dtype))), p)
+        wide = p.float() if p.element_size() == 2 else p  # rounded once, at the end
+        slope = as_tensor(fs.ufuncs.bce_grad(as_array(wide), as_array(t.to(wide.dtype))), wide)
         slope = slope if w is None else slope * w
         slope = slope if mask is None else torch.where(mask, slope, 0)
         if args[6] in ("mean", "weighted_mean"):
-            counted = torch.ones_like(p) if w is None or args[6] == "mean" else w
+            counted = torch.ones_like(wide) if w is None or args[6] == "mean" else w
             slope = slope / (counted if mask is None else torch.where(mask, counted, 0)).sum(dtype=torch.float64)
         return slope.to(p.dtype).contiguous()
 

@@ -67,22 +67,32 @@ _LEAST_PRODUCT = torch.tensor(1e-12, dtype=torch.float32).item()
 """Of p (1 - p), by which torch divides a gradient: a float32 in torch also where it computes in float64."""
 
 
-def _in_range(**both: Tensor) -> tuple[Tensor, Tensor]:
-    for name, x in both.items():
-        least, greatest = torch.aminmax(x)
-        if not (least >= 0 and greatest <= 1):
-            raise RuntimeError(f"binary_cross_entropy: {name} must lie in [0, 1]; logits are for binary_cross_entropy_with_logits")
-    least, greatest = torch.aminmax(both["input"])
+_LEAST_PLAIN, _GREATEST_PLAIN = 2 * _LEAST_PRODUCT, 1 - 2 * _LEAST_PRODUCT
+"""Between these p (1 - p) is not clamped."""
+
+
+def _range(name: str, x: Tensor) -> tuple[float, float]:
+    least, greatest = (float(v) for v in torch.aminmax(x))
+    if not (least >= 0 and greatest <= 1):
+        raise RuntimeError(f"binary_cross_entropy: {name} must lie in [0, 1]; logits are for binary_cross_entropy_with_logits")
     return least, greatest
 
 
-def _plain_bce(p: Tensor, t: Tensor, w: Tensor | None, reduction: str) -> Tensor:
-    return as_tensor(fs.bce(*detached((p, t), not p.is_cuda), weight=detached((w,), not p.is_cuda)[0], reduction=reduction, check=False), p)
+def _plain_bce(p: Tensor, t: Tensor, w: Tensor | None, reduction: str, check: bool = False) -> Tensor:
+    arrays = detached((p, t, w), not p.is_cuda)
+    return as_tensor(fs.bce(*arrays[:2], weight=arrays[2], reduction=reduction, check=check), p)
 
 
-def _probabilities(p: Tensor, t: Tensor, w: Tensor | None, reduction: str) -> Tensor:
-    least, greatest = _in_range(input=p, target=t)
-    if least >= _LEAST_UNCLAMPED and greatest < 1:
+def _probabilities(p: Tensor, t: Tensor, w: Tensor | None, reduction: str, least: float, greatest: float) -> Tensor:
+    """The loss of probabilities between the least and the greatest, which are known."""
+    unclamped = least >= _LEAST_UNCLAMPED and greatest < 1
+    if unclamped and w is None and not p.is_cuda:
+        try:
+            return _plain_bce(p, t, w, reduction, check=True)  # looks at t in the same pass
+        except ValueError:  # and then the next line says so
+            pass
+    _range("target", t)
+    if unclamped:
         return _plain_bce(p, t, w, reduction)
     wide, target = (p.float(), t.float()) if p.element_size() == 2 else (p, t)  # torch clamps a half's logarithm too
     loss = _plain_bce(wide, target, None, "none")
@@ -117,22 +127,32 @@ class _Probabilities(Loss):
     """Computed from tensors: what torch clamps, fastsig's own loss does not."""
 
     def compute(self, *args: Any) -> Tensor:
-        x, t, w = args[:3]
-        reduction = args[6]
-        if x.numel() == 0:
-            return super().compute(*args)
-        return _probabilities(x.detach(), t.detach(), None if w is None else w.detach(), reduction)
+        p, t, w = _detached(args)
+        return super().compute(*args) if p.numel() == 0 else _probabilities(p, t, w, args[6], *_range("input", p))
 
     def compute_gradient(self, *args: Any) -> Tensor:
-        w = None if args[2] is None else args[2].detach()
-        x, t = args[0].detach(), args[1].detach()
-        reduction = args[6]
-        slope = _probabilities_slope(x, t, w, None, [])
-        slope = slope / x.numel() if reduction == "mean" and x.numel() else slope
-        return slope.contiguous()
+        p, t, w = _detached(args)
+        return torch.empty_like(p) if p.numel() == 0 else self.slope(p, t, w, args[6], *_range("input", p))
 
     def both(self, *args: Any) -> tuple[Tensor, Tensor]:
-        return self.compute(*args), self.compute_gradient(*args)
+        p, t, w = _detached(args)
+        if p.numel() == 0:
+            return super().both(*args)
+        ends = _range("input", p)
+        return _probabilities(p, t, w, args[6], *ends), self.slope(p, t, w, args[6], *ends)
+
+    def slope(self, p: Tensor, t: Tensor, w: Tensor | None, reduction: str, least: float, greatest: float) -> Tensor:
+        """The gradient; in one pass, where nothing of it is clamped."""
+        if least >= _LEAST_PLAIN and greatest <= _GREATEST_PLAIN and p.element_size() > 2 and not p.is_cuda:
+            found = as_tensor(fs.ufuncs.bce_grad(*detached((p, t), True)), p)
+            found = found if w is None else found.mul_(w)
+        else:
+            found = _probabilities_slope(p, t, w, None, [])
+        return (found.div_(p.numel()) if reduction == "mean" else found).contiguous()
+
+
+def _detached(args: tuple[Any, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
+    return args[0].detach(), args[1].detach(), None if args[2] is None else args[2].detach()
 
 
 _BCE = _Probabilities("binary_cross_entropy", fs.bce, fs.bce, _probabilities_partials, _probabilities_second)
