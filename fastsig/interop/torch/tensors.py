@@ -32,7 +32,8 @@ def plain_array(x: Tensor) -> np.ndarray[Any, Any] | None:
     if not (x.is_cpu and x.dtype in _NUMPY_HAS and x.is_contiguous()):
         return None
     try:
-        return np.asarray(x.detach().numpy() if x.requires_grad else x.numpy())
+        found: np.ndarray[Any, Any] = x.detach().numpy() if x.requires_grad else x.numpy()
+        return found
     except (RuntimeError, TypeError):  # a sign or zeros that are written nowhere, no storage
         return None
 
