@@ -69,7 +69,7 @@ REFUSED = {
     "out and a gradient": (lambda: fs.sigmoid(LEAF, X), RuntimeError, "detach"),
     "threads and a gradient": (lambda: fs.sigmoid(LEAF, threads=1), RuntimeError, "detach"),
     "complex": (lambda: fs.sigmoid(X.to(torch.complex64)), TypeError, "complex64"),
-    "the GPU's backend": (lambda: fs.sigmoid(X, backend="cuda"), RuntimeError, "x is on cpu"),
+    "the GPU's backend": (lambda: fs.sigmoid(X, backend="cuda"), RuntimeError, "the tensor is on cpu"),
 }
 
 

@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 from torch_functions import ft  # noqa: E402
 
 nn = torch.nn
-NAMES = ("Sigmoid", "SiLU", "LogSigmoid", "Softplus", "Tanh", "BCEWithLogitsLoss", "BCELoss")
+NAMES = ("Sigmoid", "SiLU", "LogSigmoid", "Softplus", "Tanh", "GLU", "BCEWithLogitsLoss", "BCELoss")
 MADE = {
-    "Sigmoid": {}, "SiLU": {"inplace": True}, "LogSigmoid": {}, "Softplus": {"beta": 2.0, "threshold": 9.0}, "Tanh": {},
+    "Sigmoid": {}, "SiLU": {"inplace": True}, "LogSigmoid": {}, "Softplus": {"beta": 2.0, "threshold": 9.0}, "Tanh": {}, "GLU": {"dim": 1},
     "BCEWithLogitsLoss": {"weight": torch.tensor([1.0, -2.0]), "pos_weight": torch.tensor([3.0, 0.5]), "reduction": "sum"},
     "BCELoss": {"weight": torch.tensor([1.0, 2.0])},
 }  # fmt: skip

@@ -11,7 +11,7 @@ from torch_functions import ft, near  # noqa: E402
 
 OURS = {
     "sigmoid": ft.sigmoid, "tanh": ft.tanh, "logit": ft.logit, "nn.functional.silu": ft.silu, "nn.functional.logsigmoid": ft.logsigmoid,
-    "nn.functional.softplus": ft.softplus, "nn.functional.binary_cross_entropy": ft.binary_cross_entropy,
+    "nn.functional.softplus": ft.softplus, "nn.functional.glu": ft.glu, "nn.functional.binary_cross_entropy": ft.binary_cross_entropy,
     "nn.functional.binary_cross_entropy_with_logits": ft.binary_cross_entropy_with_logits,
 }  # fmt: skip
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import arraylikes, dtypes
-from fastsig.arrays.devices import common_device, describe
+from fastsig.arrays.devices import INTEROP, common_device, describe, interop_of, library_of
 from fastsig.arrays.dtypes import TAKEN, Array
 from fastsig.dispatch import choice, sharing
 from fastsig.dispatch.availability import named, numba
@@ -27,6 +27,10 @@ def call(
     name: str, given: Mapping[str, Any], out: Any, axis: Any, backend: str | None, threads: int | None, may_lack: Sequence[str] = ()
 ) -> Any:
     """The results of a gate, one or a tuple; those of the arguments that may lack and are None are zeros."""
+    first = next((value for value in given.values() if value is not None), None)
+    library = library_of(first)
+    if library in INTEROP and getattr(first, "is_cuda", None) is False:
+        return interop_of(library).gate_of_tensors(name, given, out, axis, backend, threads)
     row = FUSED_BY_NAME[name]
     outs = _outs(row, out)
     present = {argument: value for argument, value in given.items() if value is not None or argument not in may_lack}
@@ -148,7 +152,7 @@ def _output(name: str, argument: str, out: Any, shape: Shape, dtype: np.dtype[An
         raise ValueError(f"{name}: {argument} has shape {out.shape}; the result has shape {shape}")
     if out.dtype != dtype or not out.dtype.isnative:
         raise TypeError(f"{name}: {argument} has dtype {out.dtype}; the result has dtype {dtype}")
-    if any(step == 0 and length > 1 for step, length in zip(out.strides, out.shape, strict=True)):
+    if out.size and any(step == 0 and length > 1 for step, length in zip(out.strides, out.shape, strict=True)):
         raise ValueError(f"{name}: {argument} is a broadcast view, whose elements share memory; give a full array")
     return np.asarray(out)
 

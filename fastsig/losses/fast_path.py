@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import arraylikes
-from fastsig.arrays.devices import library_of
+from fastsig.arrays.devices import INTEROP, interop_of, library_of
 from fastsig.dispatch import choice, gpu
 from fastsig.dispatch.availability import FROM_ENVIRONMENT
 from fastsig.dispatch.thresholds import LOSS_ELEMENTS
@@ -28,7 +28,12 @@ def quick(
     """The result in one step, or NotImplemented: then the general way computes the same bits, or says what is wrong. It costs forty
     times as much a call."""
     kind = type(operands[0])
-    if kind is not np.ndarray and kind is not list and library_of(operands[0]) == "torch" and getattr(operands[0], "is_cuda", False):
+    library = "numpy" if kind is np.ndarray or kind is list else library_of(operands[0])
+    if library in INTEROP and getattr(operands[0], "is_cuda", None) is False:
+        numbers: dict[str, Any] = {"label_smoothing": label_smoothing, "alpha": alpha, "gamma": gamma}
+        outs = (out, grad_out, hess_out)
+        return interop_of(library).loss_of_tensors(formula, wanted, operands, reduction, check, *outs, backend, threads, **numbers)
+    if library == "torch" and getattr(operands[0], "is_cuda", False):
         plain = (
             type(label_smoothing) in (int, float)
             and not label_smoothing

@@ -19,12 +19,19 @@ try:
 except ImportError as error:
     raise ImportError("fastsig.interop.torch needs torch 2.4 or newer: pip install 'fastsig-kernels[torch]'") from error
 
-from fastsig.interop.torch.elementwise import logit, logsigmoid, of_tensor, sigmoid, silu, softplus, tanh
+from fastsig.interop.torch.elementwise import logit, logsigmoid, sigmoid, silu, softplus, tanh
+from fastsig.interop.torch.elementwise import of_tensor as elementwise_of_tensor  # noqa: F401  # where fastsig's own functions send one
+from fastsig.interop.torch.gates import glu, gru_cell, lstm_cell
+from fastsig.interop.torch.gates import of_tensors as gate_of_tensors  # noqa: F401  # where fastsig's own gates send tensors
+from fastsig.interop.torch.loss_calls import of_tensors as loss_of_tensors  # noqa: F401  # and its losses
 from fastsig.interop.torch.losses import binary_cross_entropy, binary_cross_entropy_with_logits, sigmoid_focal_loss
 from fastsig.interop.torch.modules import (
+    GLU,
     BCELoss,
     BCEWithLogitsLoss,
+    GRUCell,
     LogSigmoid,
+    LSTMCell,
     Sigmoid,
     SiLU,
     Softplus,
@@ -33,12 +40,12 @@ from fastsig.interop.torch.modules import (
     restore,
 )
 
-elementwise_of_tensor = of_tensor
-"""Where the functions of fastsig itself send a tensor."""
-
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "GLU",
+    "GRUCell",
+    "LSTMCell",
     "LogSigmoid",
     "SiLU",
     "Sigmoid",
@@ -46,8 +53,11 @@ __all__ = [
     "Tanh",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "glu",
+    "gru_cell",
     "logit",
     "logsigmoid",
+    "lstm_cell",
     "replace",
     "restore",
     "sigmoid",

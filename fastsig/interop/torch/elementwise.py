@@ -12,10 +12,9 @@ from torch import Tensor, from_numpy, is_grad_enabled
 from torch.compiler import is_compiling
 
 import fastsig as fs
-from fastsig.arrays.devices import describe
 from fastsig.interop.torch import tensors
 from fastsig.interop.torch.registration import SingleLevelFunction, below_autograd, differentiable, register
-from fastsig.interop.torch.tensors import FLOATS, alike, floating, is_plain, plain_array, records, undisturbed
+from fastsig.interop.torch.tensors import FLOATS, alike, floating, gradient_is_asked_for, is_plain, plain_array, records, undisturbed
 
 Derivative = Callable[[Tensor], Tensor]
 
@@ -112,18 +111,11 @@ def of_tensor(name: str, x: Tensor, out: Any, backend: str | None, threads: int 
     """
     if others:
         raise TypeError(f"{name}: {', '.join(others)} is for arrays; of a tensor take x.to(dtype), torch.where or x.numpy()")
-    if backend == "cuda":
-        raise RuntimeError(f"{name}: backend='cuda' computes on an NVIDIA GPU, and x is on {x.device}; give x.cuda()")
     out = out[0] if isinstance(out, tuple) and len(out) == 1 else out
-    if out is not None and not isinstance(out, Tensor):
-        raise TypeError(f"{name}: out is {describe(out)}; x is a tensor, so give a tensor to write into")
+    gradient_is_asked_for(name, x, out=out, backend=backend, threads=threads)
     function = UNARY[name]
     if out is None and backend is None and threads is None:
         return function(x)
-    if records(x, out):
-        raise RuntimeError(
-            f"{name}: out, backend and threads take no part in a gradient; give x.detach(), or call it under torch.no_grad()"
-        )
     x = floating(name, x)
     result = function(x) if x.device.type == "meta" else function.compute(x, backend=backend, threads=threads)
     if out is None:

@@ -22,9 +22,9 @@ _sigmoid, _sigmoid_grad, _softplus, _tanh = (UNARY[name] for name in ("sigmoid",
 
 
 def _with_logits(function: Any) -> Any:
-    def kernel(x: Any, t: Any, w: Any, pos: Any, mask: Any, numbers: list[float], reduction: str) -> Any:
+    def kernel(x: Any, t: Any, w: Any, pos: Any, mask: Any, numbers: list[float], reduction: str, check: bool) -> Any:
         return function(
-            x, t, weight=w, pos_weight=pos, mask=mask, label_smoothing=numbers[0], reduction=reduction, check=False
+            x, t, weight=w, pos_weight=pos, mask=mask, label_smoothing=numbers[0], reduction=reduction, check=check
         )  # fmt: skip
 
     return kernel
@@ -52,7 +52,7 @@ def _with_logits_second(x: Tensor, t: Tensor, w: Tensor | None, pos: Tensor | No
     )  # fmt: skip
 
 
-_WITH_LOGITS = Loss(
+WITH_LOGITS = Loss(
     "binary_cross_entropy_with_logits", _with_logits(fs.bce_with_logits), _with_logits(fs.bce_with_logits_value_and_grad),
     _with_logits_partials, _with_logits_second,
 )  # fmt: skip
@@ -67,22 +67,32 @@ _LEAST_PRODUCT = torch.tensor(1e-12, dtype=torch.float32).item()
 """Of p (1 - p), by which torch divides a gradient: a float32 in torch also where it computes in float64."""
 
 
-def _in_range(**both: Tensor) -> tuple[Tensor, Tensor]:
-    for name, x in both.items():
-        least, greatest = torch.aminmax(x)
-        if not (least >= 0 and greatest <= 1):
-            raise RuntimeError(f"binary_cross_entropy: {name} must lie in [0, 1]; logits are for binary_cross_entropy_with_logits")
-    least, greatest = torch.aminmax(both["input"])
+_LEAST_PLAIN, _GREATEST_PLAIN = 2 * _LEAST_PRODUCT, 1 - 2 * _LEAST_PRODUCT
+"""Between these p (1 - p) is not clamped."""
+
+
+def _range(name: str, x: Tensor) -> tuple[float, float]:
+    least, greatest = (float(v) for v in torch.aminmax(x))
+    if not (least >= 0 and greatest <= 1):
+        raise RuntimeError(f"binary_cross_entropy: {name} must lie in [0, 1]; logits are for binary_cross_entropy_with_logits")
     return least, greatest
 
 
-def _plain_bce(p: Tensor, t: Tensor, w: Tensor | None, reduction: str) -> Tensor:
-    return as_tensor(fs.bce(*detached((p, t), not p.is_cuda), weight=detached((w,), not p.is_cuda)[0], reduction=reduction, check=False), p)
+def _plain_bce(p: Tensor, t: Tensor, w: Tensor | None, reduction: str, check: bool = False) -> Tensor:
+    arrays = detached((p, t, w), not p.is_cuda)
+    return as_tensor(fs.bce(*arrays[:2], weight=arrays[2], reduction=reduction, check=check), p)
 
 
-def _probabilities(p: Tensor, t: Tensor, w: Tensor | None, reduction: str) -> Tensor:
-    least, greatest = _in_range(input=p, target=t)
-    if least >= _LEAST_UNCLAMPED and greatest < 1:
+def _probabilities(p: Tensor, t: Tensor, w: Tensor | None, reduction: str, least: float, greatest: float) -> Tensor:
+    """The loss of probabilities between the least and the greatest, which are known."""
+    unclamped = least >= _LEAST_UNCLAMPED and greatest < 1
+    if unclamped and w is None and not p.is_cuda:
+        try:
+            return _plain_bce(p, t, w, reduction, check=True)  # looks at t in the same pass
+        except ValueError:  # and then the next line says so
+            pass
+    _range("target", t)
+    if unclamped:
         return _plain_bce(p, t, w, reduction)
     wide, target = (p.float(), t.float()) if p.element_size() == 2 else (p, t)  # torch clamps a half's logarithm too
     loss = _plain_bce(wide, target, None, "none")
@@ -117,19 +127,32 @@ class _Probabilities(Loss):
     """Computed from tensors: what torch clamps, fastsig's own loss does not."""
 
     def compute(self, *args: Any) -> Tensor:
-        x, t, w, *_, reduction = args
-        if x.numel() == 0:
-            return super().compute(*args)
-        return _probabilities(x.detach(), t.detach(), None if w is None else w.detach(), reduction)
+        p, t, w = _detached(args)
+        return super().compute(*args) if p.numel() == 0 else _probabilities(p, t, w, args[6], *_range("input", p))
 
     def compute_gradient(self, *args: Any) -> Tensor:
-        x, t, w, *_, reduction = (a.detach() if isinstance(a, Tensor) else a for a in args)
-        slope = _probabilities_slope(x, t, w, None, [])
-        slope = slope / x.numel() if reduction == "mean" and x.numel() else slope
-        return slope.contiguous()
+        p, t, w = _detached(args)
+        return torch.empty_like(p) if p.numel() == 0 else self.slope(p, t, w, args[6], *_range("input", p))
 
     def both(self, *args: Any) -> tuple[Tensor, Tensor]:
-        return self.compute(*args), self.compute_gradient(*args)
+        p, t, w = _detached(args)
+        if p.numel() == 0:
+            return super().both(*args)
+        ends = _range("input", p)
+        return _probabilities(p, t, w, args[6], *ends), self.slope(p, t, w, args[6], *ends)
+
+    def slope(self, p: Tensor, t: Tensor, w: Tensor | None, reduction: str, least: float, greatest: float) -> Tensor:
+        """The gradient; in one pass, where nothing of it is clamped."""
+        if least >= _LEAST_PLAIN and greatest <= _GREATEST_PLAIN and p.element_size() > 2 and not p.is_cuda:
+            found = as_tensor(fs.ufuncs.bce_grad(*detached((p, t), True)), p)
+            found = found if w is None else found.mul_(w)
+        else:
+            found = _probabilities_slope(p, t, w, None, [])
+        return (found.div_(p.numel()) if reduction == "mean" else found).contiguous()
+
+
+def _detached(args: tuple[Any, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
+    return args[0].detach(), args[1].detach(), None if args[2] is None else args[2].detach()
 
 
 _BCE = _Probabilities("binary_cross_entropy", fs.bce, fs.bce, _probabilities_partials, _probabilities_second)
@@ -139,9 +162,10 @@ _BCE = _Probabilities("binary_cross_entropy", fs.bce, fs.bce, _probabilities_par
 
 
 def _focal(function: Any) -> Any:
-    def kernel(x: Any, t: Any, w: Any, pos: Any, mask: Any, numbers: list[float], reduction: str) -> Any:
+    def kernel(x: Any, t: Any, w: Any, pos: Any, mask: Any, numbers: list[float], reduction: str, check: bool) -> Any:
         alpha, gamma = numbers
-        return function(x, t, alpha=alpha if alpha >= 0 else None, gamma=gamma, reduction=reduction, check=False)
+        given = {"alpha": alpha if alpha >= 0 else None, "gamma": gamma, "weight": w, "mask": mask}
+        return function(x, t, **given, reduction=reduction, check=check)
 
     return kernel
 
@@ -168,13 +192,14 @@ class _Focal:
         return factor * self.miss ** (self.gamma - order) if factor else 0
 
 
-def _focal_partials(x: Tensor, t: Tensor, w: None, pos: None, numbers: list[float]) -> tuple[Any, ...]:
+def _focal_partials(x: Tensor, t: Tensor, w: Tensor | None, pos: None, numbers: list[float]) -> tuple[Any, ...]:
     f = _Focal(x, t, numbers)
     by_t = f.power(1) * f.miss_by_t * f.entropy + f.power(0) * f.entropy_by_t
-    return None, f.share_by_t * f.power(0) * f.entropy + f.share * by_t, None, None
+    weight, loss = 1 if w is None else w, f.power(0) * f.entropy
+    return None, weight * (f.share_by_t * loss + f.share * by_t), f.share * loss, None
 
 
-def _focal_second(x: Tensor, t: Tensor, w: None, pos: None, numbers: list[float]) -> tuple[Any, ...]:
+def _focal_second(x: Tensor, t: Tensor, w: Tensor | None, pos: None, numbers: list[float]) -> tuple[Any, ...]:
     f = _Focal(x, t, numbers)
     slope = f.power(1) * f.miss_by_x * f.entropy + f.power(0) * f.entropy_by_x
     by_x = (
@@ -185,10 +210,11 @@ def _focal_second(x: Tensor, t: Tensor, w: None, pos: None, numbers: list[float]
         f.power(2) * f.miss_by_t * f.miss_by_x * f.entropy - 2 * f.power(1) * _sigmoid_grad(x) * f.entropy
         + f.power(1) * (f.miss_by_x * f.entropy_by_t + f.miss_by_t * f.entropy_by_x) - f.power(0)
     )  # fmt: skip
-    return f.share * by_x, f.share_by_t * slope + f.share * by_t, None, None
+    weight = 1 if w is None else w
+    return weight * f.share * by_x, weight * (f.share_by_t * slope + f.share * by_t), f.share * slope, None
 
 
-_FOCAL = Loss(
+FOCAL = Loss(
     "sigmoid_focal_loss", _focal(fs.sigmoid_focal_loss), _focal(fs.sigmoid_focal_loss_value_and_grad), _focal_partials, _focal_second
 )
 
@@ -293,7 +319,7 @@ def binary_cross_entropy_with_logits(
     x, *others = _operands(name, input, target, reduction, weight, pos_weight, mask)
     if target.dtype.is_floating_point and target.dtype != x.dtype:
         x = x.to(torch.promote_types(x.dtype, target.dtype))
-    return _WITH_LOGITS((x, *others), [float(label_smoothing)], reduction)
+    return WITH_LOGITS((x, *others), [float(label_smoothing)], reduction)
 
 
 def binary_cross_entropy(
@@ -385,4 +411,4 @@ def sigmoid_focal_loss(inputs: Tensor, targets: Tensor, alpha: float = 0.25, gam
     name = "sigmoid_focal_loss"
     if not (alpha <= 1 and gamma >= 0):
         raise ValueError(f"{name}: alpha={alpha} and gamma={gamma}; alpha is at most 1, and gamma not negative")
-    return _FOCAL(_operands(name, inputs, targets, reduction), [float(alpha), float(gamma)], reduction)
+    return FOCAL(_operands(name, inputs, targets, reduction), [float(alpha), float(gamma)], reduction)

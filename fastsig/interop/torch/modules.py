@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from fastsig.interop.torch import elementwise, losses
+from fastsig.interop.torch import elementwise, gates, losses
 
 Model = TypeVar("Model")
 
@@ -86,6 +86,69 @@ class Tanh(nn.Tanh):  # type: ignore[misc]
         return elementwise.tanh(input)
 
 
+class GLU(nn.GLU):  # type: ignore[misc]
+    """`torch.nn.GLU` by `glu`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import fastsig.interop.torch as ft
+    >>> ft.GLU()(torch.tensor([[1.0, 2.0, 0.0, 100.0]]))
+    tensor([[0.5000, 2.0000]])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return gates.glu(input, self.dim)
+
+
+def _batch(name: str, **given: Tensor) -> tuple[bool, list[Tensor]]:
+    """Whether there is a batch, and all with one."""
+    for what, x in given.items():
+        if x.dim() not in (1, 2):
+            raise ValueError(f"{name}: {what} has {x.dim()} dimensions; give one of (features), or two of (batch, features)")
+    batched = given["input"].dim() == 2
+    return batched, [x if batched else x.unsqueeze(0) for x in given.values()]
+
+
+class LSTMCell(nn.LSTMCell):  # type: ignore[misc]
+    """`torch.nn.LSTMCell` by `lstm_cell`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import fastsig.interop.torch as ft
+    >>> cell = ft.LSTMCell(2, 3)
+    >>> h, c = cell(torch.zeros(5, 2))
+    >>> h.shape, c.shape
+    (torch.Size([5, 3]), torch.Size([5, 3]))
+    """
+
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        states = {} if hx is None else {"hx[0]": hx[0], "hx[1]": hx[1]}
+        batched, (x, *both) = _batch("LSTMCell", input=input, **states)
+        h, c = both if both else [x.new_zeros(x.shape[0], self.hidden_size)] * 2
+        h, c = gates.lstm_cell(x, (h, c), self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return (h, c) if batched else (h.squeeze(0), c.squeeze(0))
+
+
+class GRUCell(nn.GRUCell):  # type: ignore[misc]
+    """`torch.nn.GRUCell` by `gru_cell`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import fastsig.interop.torch as ft
+    >>> ft.GRUCell(2, 3, bias=False)(torch.zeros(2)).shape
+    torch.Size([3])
+    """
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        batched, (x, *state) = _batch("GRUCell", input=input, **({} if hx is None else {"hx": hx}))
+        h = state[0] if state else x.new_zeros(x.shape[0], self.hidden_size)
+        h = gates.gru_cell(x, h, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return h if batched else h.squeeze(0)
+
+
 class BCEWithLogitsLoss(nn.BCEWithLogitsLoss):  # type: ignore[misc]
     """`torch.nn.BCEWithLogitsLoss` by `binary_cross_entropy_with_logits`.
 
@@ -133,7 +196,8 @@ class BCELoss(nn.BCELoss):  # type: ignore[misc]
 
 
 OURS: dict[type, type] = {
-    getattr(nn, ours.__name__): ours for ours in (Sigmoid, SiLU, LogSigmoid, Softplus, Tanh, BCEWithLogitsLoss, BCELoss)
+    getattr(nn, ours.__name__): ours
+    for ours in (Sigmoid, SiLU, LogSigmoid, Softplus, Tanh, GLU, LSTMCell, GRUCell, BCEWithLogitsLoss, BCELoss)
 }
 """torch's class and ours, for every module that there is."""
 

@@ -29,11 +29,11 @@ class Rule(Protocol):
     def save(self, ctx: Any, *args: Any) -> tuple[torch.Tensor | None, ...]:
         """The tensors that are kept; what else is kept becomes attributes of ctx."""
 
-    def backward(self, ctx: Any, kept: tuple[Any, ...], grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """The gradient of each argument."""
+    def backward(self, ctx: Any, kept: tuple[Any, ...], *grads: Any) -> tuple[torch.Tensor | None, ...]:
+        """The gradient of each argument, from that of each result."""
 
-    def jvp(self, ctx: Any, kept: tuple[Any, ...], *tangents: torch.Tensor | None) -> torch.Tensor:
-        """The tangent of the result."""
+    def jvp(self, ctx: Any, kept: tuple[Any, ...], *tangents: torch.Tensor | None) -> Any:
+        """The tangent of the result, or of each."""
 
 
 def register(schema: str, compute: Callable[..., Any], like: Callable[..., Any], batched: Callable[..., Any]) -> Any:
@@ -44,9 +44,9 @@ def register(schema: str, compute: Callable[..., Any], like: Callable[..., Any],
     schema : str
         Its name and arguments in torch's language.
     compute
-        The result, for tensors without gradient on the host or on a GPU.
+        The result, or a tuple of all, for tensors without gradient on the host or on a GPU.
     like
-        An empty tensor of the result's shape, type and strides.
+        Empty tensors of the results' shapes, types and strides.
     batched
         The rule of ``torch.library.register_vmap``; it is given the operation before its arguments.
     """
@@ -71,10 +71,10 @@ def differentiable(operation: Any, rule: Rule) -> None:
         with _modes(*modes):
             return below_autograd(operation, *args)
 
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return (None, *rule.backward(ctx, ctx.saved_tensors, grad))
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return (None, *rule.backward(ctx, ctx.saved_tensors, *grads))
 
-    def jvp(ctx: Any, _: Any, *tangents: torch.Tensor | None) -> torch.Tensor:
+    def jvp(ctx: Any, _: Any, *tangents: torch.Tensor | None) -> Any:
         with _modes(*ctx.modes):
             primals = tuple(x if x is None else torch.ops.aten._fw_primal(x, 0) for x in ctx.saved_tensors)
             return rule.jvp(ctx, primals, *tangents)
