@@ -40,18 +40,22 @@ FORMULA R FN(gated)(R y, R x) {
     return FN(with_sign_of)(select(x >= 0, sub(a, t), t), y);
 }
 
+FORMULA R FN(slope_at)(R y, R z) {
+    return FN(steepness)(select(y < z, y, z));
+}
+
 FORMULA R FN(power_of_e)(R x) {
     FN(parts) e = FN(exp_parts)(x, K(magic_one));
     return fma(e.q, e.s, e.s);
 }
 
-typedef struct { R p, q, r; } FN(ratio);
+typedef struct { R p, q; } FN(ratio);
 
 FORMULA FN(ratio) FN(tanh_ratio)(R x) {
     R a = absolute(x);
     FN(parts) e = FN(exp_parts)(add(a, a), K(magic_one));
     R p = fma(e.q, e.s, sub(e.s, 1));
-    return (FN(ratio)){FN(with_sign_of)(p, x), add(p, 2), fma(e.q, e.s, e.s)};
+    return (FN(ratio)){FN(with_sign_of)(p, x), add(p, 2)};
 }
 
 FORMULA R FN(glu_near)(R a, R b) {
@@ -98,17 +102,17 @@ FORMULA FN(five) FN(lstm_cell_backward_near)(R grad_h, R grad_c, R i, R f, R g, 
     FN(ratio) t = FN(tanh_ratio)(g);
     R v = div(1, t.q);
     R tg = mul(t.p, v);
-    R sg = mul(mul(4, v), mul(t.r, v));
+    R sg = mul(4, FN(steepness)(v));
     R yi = div(1, add(1, ei));
     R yf = div(1, add(1, ef));
     R yo = div(1, add(1, eo));
     t = FN(tanh_ratio)(fma(yi, tg, mul(yf, c)));
     v = div(1, t.q);
-    R grad = fma(mul(grad_h, yo), mul(mul(4, v), mul(t.r, v)), grad_c);
-    R di = mul(mul(grad, tg), mul(yi, mul(ei, yi)));
-    R df = mul(mul(grad, c), mul(yf, mul(ef, yf)));
+    R grad = fma(mul(grad_h, yo), mul(4, FN(steepness)(v)), grad_c);
+    R di = mul(mul(grad, tg), FN(slope_at)(yi, mul(ei, yi)));
+    R df = mul(mul(grad, c), FN(slope_at)(yf, mul(ef, yf)));
     R dg = mul(mul(grad, yi), sg);
-    R d_o = mul(mul(grad_h, mul(t.p, v)), mul(yo, mul(eo, yo)));
+    R d_o = mul(mul(grad_h, mul(t.p, v)), FN(slope_at)(yo, mul(eo, yo)));
     return (FN(five)){{di, df, dg, d_o, mul(grad, yf)}};
 }
 
@@ -134,10 +138,10 @@ FORMULA FN(five) FN(gru_cell_backward_near)(R grad_h, R i_r, R i_z, R i_n, R h_r
     R yz = mul(ez, kept);
     FN(ratio) t = FN(tanh_ratio)(fma(yr, h_n, i_n));
     R v = div(1, t.q);
-    R slope = mul(mul(4, v), mul(t.r, v));
+    R slope = mul(4, FN(steepness)(v));
     R dn = mul(mul(grad_h, kept), slope);
-    R dr = mul(mul(mul(mul(grad_h, h_n), kept), slope), mul(yr, mul(er, yr)));
-    R dz = mul(mul(grad_h, sub(h, mul(t.p, v))), mul(yz, kept));
+    R dr = mul(mul(mul(mul(grad_h, h_n), kept), slope), FN(slope_at)(yr, mul(er, yr)));
+    R dz = mul(mul(grad_h, sub(h, mul(t.p, v))), FN(slope_at)(yz, kept));
     return (FN(five)){{dr, dz, dn, mul(dn, yr), mul(grad_h, yz)}};
 }
 
