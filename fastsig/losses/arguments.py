@@ -95,7 +95,7 @@ def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_w
     if mask is None:
         pairing.refuse_missing(function, read)
     arrays = {argument: _readable(function, argument, present[argument], values.array) for argument, values in read.items()}
-    xs = arrays[first]
+    xs = arrays[first] = arraylikes.logits(x, arrays[first])
     if xs.dtype.kind in "bui":
         xs = arrays[first] = xs.astype(np.exp(np.zeros((), xs.dtype)).dtype)
     if mask is not None and arrays["mask"].dtype != np.bool_:
