@@ -79,10 +79,11 @@ def _of_parts(name: str, x: Any, out: Any, given: dict[str, Any], backend: str |
         read = library.values(x)
         if read.missing is not None:
             raise ValueError(f"{name}: x has missing values (NA), which out cannot hold; fill them, or give no out")
-        return elementwise(name, read.array, out, *given.values(), backend, threads)
+        return elementwise(name, read.array, out, backend=backend, threads=threads, **given)
     if given["where"] is not True and library is not arraylikes.NAMESPACE:
         raise TypeError(f"{name}: where is for arrays; choose among the elements of the result instead")
-    return library.assembled(x, iter([np.asarray(elementwise(name, part, None, *given.values(), backend, threads)) for part in parts]))
+    made = [np.asarray(elementwise(name, part, None, backend=backend, threads=threads, **given)) for part in parts]
+    return library.assembled(x, iter(made))
 
 
 def _on_host(name: str, x: Any, out: Any, chosen: str | None, threads: int | None) -> Any:

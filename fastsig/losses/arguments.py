@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastsig.arrays import arraylikes, dtypes
-from fastsig.arrays.arraylikes import Values
 from fastsig.arrays.devices import common_device, describe
 from fastsig.arrays.dtypes import TAKEN, Array
+from fastsig.arrays.library import Values
 from fastsig.dispatch import gpu
 from fastsig.dispatch.availability import named
 from fastsig.kernels import plan
