@@ -123,11 +123,7 @@ def _with_nulls_of(x: Any, array: Array) -> Any:
     """An Arrow array that is this one's memory, null where x is."""
     pyarrow = sys.modules["pyarrow"]
     array = np.ascontiguousarray(array)
-    try:
-        kind = pyarrow.from_numpy_dtype(array.dtype)
-    except NotImplementedError as error:
-        raise TypeError(f"Arrow has no type for the result, {array.dtype}; give dtype= of float16, float32 or float64") from error
-    nulls = x.null_count
+    kind, nulls = pyarrow.from_numpy_dtype(array.dtype), x.null_count
     if nulls and x.offset % 8:  # the bits of an array begin with a byte
         return pyarrow.array(array, kind, mask=_missing(x))
     valid = x.buffers()[0].slice(x.offset // 8) if nulls else None
@@ -142,12 +138,14 @@ class Polars(Library):
             return stacked([self.values(column) for column in x.get_columns()], axis=1)
         if not _is_series(x):
             raise TypeError("it has no values yet; give what .collect() returns, or apply the function to an expression of its columns")
-        if not x.null_count():
-            return Values(_of_numbers(x, x.to_numpy()))
-        present = x.drop_nulls().to_numpy() if x.null_count() < len(x) else np.zeros(0)
-        kind = _of_numbers(x, present).dtype
+        polars = sys.modules["polars"]
+        present = (x.cast(polars.Float64) if x.dtype == polars.Null else x).drop_nulls().to_numpy()
+        if present.dtype.kind not in "biuf":
+            raise TypeError(f"its type is {x.dtype}; give one of numbers, such as .cast(polars.Float64)")
+        if len(present) == len(x):
+            return Values(present)
         missing = x.is_null().to_numpy()
-        array = np.zeros(len(x), kind)
+        array = np.zeros(len(x), present.dtype)
         array[~missing] = present
         return Values(array, missing)
 
@@ -173,8 +171,3 @@ class Polars(Library):
 def _is_series(x: Any) -> bool:
     return isinstance(x, sys.modules["polars"].Series)
 
-
-def _of_numbers(x: Any, array: Array) -> Array:
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"its type is {x.dtype}; give one of numbers, such as .cast(polars.Float64)")
-    return array
