@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
+import importlib.util
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -18,16 +20,41 @@ EACH = pytest.mark.parametrize("name", [op.name for op in OPS if op.nin == 1])
 X = np.random.default_rng(3).uniform(0.01, 0.99, (6, 4))
 
 
-@pytest.fixture(params=["array_api_strict", "jax.numpy"])
-def xp(request: pytest.FixtureRequest) -> Iterator[Any]:
-    namespace = pytest.importorskip(request.param)
-    if request.param == "jax.numpy":
-        jax = importlib.import_module("jax")
-        jax.config.update("jax_enable_x64", True)
-        yield namespace
-        jax.config.update("jax_enable_x64", False)
-    else:
-        yield namespace
+NAMESPACE = os.environ.get("TESTED_NAMESPACE", "array_api_strict")
+"""JAX starts threads, after which no process should fork: it is tested in a process of its own."""
+of_jax = pytest.mark.skipif(NAMESPACE != "jax.numpy", reason="this is about JAX, in a process of its own")
+of_strict = pytest.mark.skipif(NAMESPACE != "array_api_strict", reason="this is about array_api_strict")
+
+
+def test_all_of_this_with_jax(pytestconfig: pytest.Config) -> None:
+    if NAMESPACE == "jax.numpy":
+        pytest.skip("this is it")
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is not installed")
+    hidden = [f"--hide={name}" for name in pytestconfig.getoption("--hide")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *hidden, __file__],
+        env={**os.environ, "TESTED_NAMESPACE": "jax.numpy", "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert " passed" in done.stdout
+
+
+@pytest.fixture
+def xp() -> Any:
+    return pytest.importorskip(NAMESPACE)
+
+
+@pytest.fixture
+def float64() -> Any:
+    """JAX has float64 where it is asked for."""
+    if NAMESPACE != "jax.numpy":
+        yield
+        return
+    jax = importlib.import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
 
 
 def of_numpy(xp: Any, x: Any) -> Any:
@@ -40,6 +67,7 @@ def check(got: Any, like: Any, want: Array) -> None:
     assert_same_bits(np.asarray(got), np.asarray(want))
 
 
+@pytest.mark.usefixtures("float64")
 @EACH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_functions_of_one_input(name: str, dtype: str, backend: str, xp: Any) -> None:
@@ -51,6 +79,7 @@ def test_functions_of_one_input(name: str, dtype: str, backend: str, xp: Any) ->
     check(function(x, dtype=np.float64), x, function(values, dtype=np.float64))
 
 
+@pytest.mark.usefixtures("float64")
 @EACH
 def test_integers_become_the_namespaces_floats(name: str, xp: Any) -> None:
     for values in (np.array([0, 1, 1], np.int8), np.array([0, 1]), np.array([True, False]), np.array([1], np.uint8)):
@@ -58,9 +87,10 @@ def test_integers_become_the_namespaces_floats(name: str, xp: Any) -> None:
         check(getattr(fs, name)(x), x, getattr(fs, name)(values.astype(float)))
 
 
+@of_jax
 def test_halves_and_single_precision_of_jax() -> None:
     """Its default type of floats is float32 where nobody asked for others."""
-    jnp = pytest.importorskip("jax.numpy")
+    jnp = importlib.import_module("jax.numpy")
     for dtype in (jnp.float16, jnp.bfloat16, jnp.float32):
         x = jnp.asarray(X, dtype)
         assert fs.sigmoid(x).dtype == dtype
@@ -70,6 +100,7 @@ def test_halves_and_single_precision_of_jax() -> None:
         check(fs.sigmoid(x), x, fs.sigmoid(np.asarray(x, np.float32)))
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean", "weighted_mean"])
 @pytest.mark.parametrize("general", [False, True])
 def test_losses(reduction: str, general: bool, xp: Any) -> None:
@@ -94,6 +125,7 @@ def test_losses(reduction: str, general: bool, xp: Any) -> None:
         assert type(fs.bce_with_logits(X, of_numpy(xp, t))) is np.float64, "the logits say what comes back"
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("general", [False, True])
 def test_integer_logits(general: bool, xp: Any) -> None:
     from loss_front import taken
@@ -106,6 +138,7 @@ def test_integer_logits(general: bool, xp: Any) -> None:
                 check(fs.bce_with_logits(x, 1, reduction=reduction), x, want)
 
 
+@pytest.mark.usefixtures("float64")
 def test_an_accumulator_and_outputs_are_numpys(xp: Any) -> None:
     x = of_numpy(xp, X)
     assert fs.BCEAccumulator().update(x, 1).result() == fs.bce_with_logits(X, 1)
@@ -126,6 +159,7 @@ def test_an_accumulator_and_outputs_are_numpys(xp: Any) -> None:
         fs.bce_with_logits_value_and_grad(x, 1, grad_out=x)
 
 
+@pytest.mark.usefixtures("float64")
 def test_complex_numbers_and_options_are_refused_as_of_numpy(xp: Any) -> None:
     with pytest.raises(TypeError, match="x has dtype complex128"):
         fs.sigmoid(of_numpy(xp, X.astype(complex)))
@@ -137,6 +171,7 @@ def test_complex_numbers_and_options_are_refused_as_of_numpy(xp: Any) -> None:
         fs.sigmoid(of_numpy(xp, X), threads=0)
 
 
+@of_strict
 def test_another_device_of_the_standard_is_not_copied_from_in_silence() -> None:
     xp = pytest.importorskip("array_api_strict")
     x = xp.asarray(X, device=xp.Device("device1"))
@@ -146,8 +181,9 @@ def test_another_device_of_the_standard_is_not_copied_from_in_silence() -> None:
         fs.bce_with_logits(x, 1)
 
 
+@of_jax
 def test_what_jax_traces_is_refused_in_words() -> None:
-    jax = pytest.importorskip("jax")
+    jax = importlib.import_module("jax")
     for transformed in (jax.jit(fs.sigmoid), jax.grad(lambda x: fs.sigmoid(x).sum()), jax.vmap(fs.sigmoid)):
         with pytest.raises(TypeError, match=r"^sigmoid: x .*traced \(jax\.jit.*outside of that, or within jax\.pure_callback"):
             transformed(jax.numpy.ones(3))
@@ -155,15 +191,16 @@ def test_what_jax_traces_is_refused_in_words() -> None:
         jax.jit(lambda x: fs.bce_with_logits(x, 1))(jax.numpy.ones(3))
 
 
+@of_jax
 def test_what_the_message_about_jax_advises_works() -> None:
-    jax = pytest.importorskip("jax")
+    jax = importlib.import_module("jax")
     x = jax.numpy.asarray(X[0], jax.numpy.float32)
     called = jax.jit(lambda x: jax.pure_callback(lambda x: np.asarray(fs.sigmoid(x)), jax.ShapeDtypeStruct(x.shape, x.dtype), x))
     check(called(x), x, fs.sigmoid(np.asarray(x)))
 
 
+@of_jax
 def test_jax_arrays_on_several_devices_stay_there(pytestconfig: pytest.Config) -> None:
-    pytest.importorskip("jax")
     from processes import printed
 
     code = """
@@ -214,6 +251,7 @@ def test_what_has_dlpack_only() -> None:
         fs.sigmoid(Exporter(X, kind=4))
 
 
+@pytest.mark.usefixtures("float64")
 def test_memory_is_shared_on_the_way_in(xp: Any) -> None:
     x = of_numpy(xp, X)
     read = arraylikes.values(x).array
