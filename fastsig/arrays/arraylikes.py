@@ -144,6 +144,14 @@ class XArray(NumPyLike):
             for dimension in x.dims
         )
 
+    def like(self, x: Any, array: Array) -> Any:
+        """As xarray makes the results of ufuncs: with the attributes, unless its options say otherwise."""
+        xarray = sys.modules["xarray"]
+        if not isinstance(x, (xarray.DataArray, xarray.Variable)):
+            return super().like(x, array)
+        keep = xarray.get_options()["keep_attrs"] is not False
+        return xarray.apply_ufunc(lambda _: array, x, keep_attrs=keep, dask="allowed")
+
     def writable(self, x: Any) -> bool | None:
         return writable(getattr(x, "data", None))
 
