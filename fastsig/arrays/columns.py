@@ -170,4 +170,3 @@ class Polars(Library):
 
 def _is_series(x: Any) -> bool:
     return isinstance(x, sys.modules["polars"].Series)
-
