@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from processes import printed
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,6 +39,17 @@ def test_examples_give_what_they_show(document: str, heading: str) -> None:
         assert not failures, "doctest printed what is different"
 
 
+@pytest.mark.parametrize(("page", "needs"), [("scipy", "scipy"), ("arrow", "pyarrow"), ("array-api", "array_api_strict")])
+def test_examples_of_a_page_give_what_they_show(page: str, needs: str, pytestconfig: pytest.Config) -> None:
+    """In a process of their own: what they register or import stays there."""
+    pytest.importorskip(needs)
+    path = ROOT / "docs" / f"{page}.md"
+    said = printed(f"import doctest; print(*doctest.testfile({str(path)!r}, module_relative=False))", pytestconfig)
+    failed, tried = map(int, said.splitlines()[-1].split())
+    assert not failed, said
+    assert tried
+
+
 def test_every_line_about_losses_names_a_test_that_exists() -> None:
     lines = (ROOT / "docs" / "losses.md").read_text().splitlines()
     tables = [i for i, line in enumerate(lines) if line.startswith("|---") and lines[i - 1].rstrip().endswith("| test |")]
@@ -58,7 +70,7 @@ def test_every_line_about_losses_names_a_test_that_exists() -> None:
 
 FOR_WHOEVER_CARRIES_ON = (
     "docs/architecture.md", "docs/torch.md", "docs/trust.md", "docs/gradflow.md", "docs/versions.md", "CONTRIBUTING.md", "SECURITY.md",
-    "docs/sigmoid.md", "docs/sigmoid.ko.md",
+    "docs/sigmoid.md", "docs/sigmoid.ko.md", "docs/scipy.md", "docs/arrow.md", "docs/array-api.md",
 )  # fmt: skip
 PLACES = r"(?:fastsig|cext|tests|tools|docs|benchmarks|examples|\.ci)/[\w./-]*"
 

@@ -12,6 +12,8 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 NEEDS = {
     "binary_classifier": ["sklearn", "scipy"],
     "multi_label_classifier": ["sklearn", "scipy"],
+    "newton_logistic_regression": ["sklearn", "scipy"],
+    "platt_calibration": ["sklearn", "scipy"],
     "sigmoid_beside_softmax": ["sklearn", "scipy"],
     "torch_training": ["torch"],
     "with_pandas": ["pandas"],
@@ -38,6 +40,23 @@ def test_the_binary_classifier_has_learned(pytestconfig: pytest.Config) -> None:
     accuracy = re.search(r"accuracy (0\.\d+)", said_by("binary_classifier", pytestconfig))
     assert accuracy is not None
     assert float(accuracy[1]) > 0.9
+
+
+def test_both_methods_of_scipy_find_scikit_learns_coefficients(pytestconfig: pytest.Config) -> None:
+    rows = re.findall(r"^(\S+) +loss (\S+) after (\d+) .*: (\S+)$", said_by("newton_logistic_regression", pytestconfig), re.MULTILINE)
+    assert [row[0] for row in rows] == ["Newton-CG", "L-BFGS-B"]
+    assert all(float(furthest) < 1e-6 for *_, furthest in rows)
+    assert rows[0][1] == rows[1][1], "the loss, in ten digits after the point"
+    assert int(rows[0][2]) < int(rows[1][2]), "the Hessian saves iterations"
+
+
+def test_platts_calibration_is_scikit_learns(pytestconfig: pytest.Config) -> None:
+    said = said_by("platt_calibration", pytestconfig)
+    raw, ours, theirs = (float(found) for found in re.findall(r"^  (?:scores|calibrated|Calibrated).*? (\d\.\d+)", said, re.MULTILINE))
+    assert ours == theirs < raw / 2
+    furthest = re.search(r"log-odds (\S+) away", said)
+    assert furthest is not None
+    assert float(furthest[1]) < 1e-6
 
 
 def test_the_torch_model_has_learned(pytestconfig: pytest.Config) -> None:

@@ -428,6 +428,43 @@ def test_results_of_xarray_are_of_xarray(name: str, way: str) -> None:
         xr.testing.assert_identical(got, xr.DataArray(want, dims=("row", "label"), coords={"row": LABELS}, name="targets"))
 
 
+INDEXES = [
+    pd.MultiIndex.from_product([["a", "b"], [1, 2]], names=["u", "v"]),
+    pd.date_range("2020-01-01", periods=4, tz="UTC"),
+    pd.period_range("2020-01", periods=4, freq="M"),
+    pd.CategoricalIndex(list("abca")),
+    pd.interval_range(0, 4),
+    pd.Index([1.5, np.nan, 2, 2]),
+    pd.RangeIndex(3, -1, -1),
+]
+
+
+@EACH_ELEMENTWISE
+@pytest.mark.parametrize("index", INDEXES, ids=lambda index: type(index).__name__)
+def test_indexes_of_every_kind_are_kept_and_compared(name: str, index: Any, way: str) -> None:
+    x = series("targets", index)
+    x.attrs["unit"] = "1"
+    for part in parts(call(name, x, {"targets": series("weight", index.copy())})):
+        pd.testing.assert_index_equal(part.index, index, exact=True)
+        assert (part.name, part.attrs) == (x.name, x.attrs)
+    for other in (index[::-1], index.shift(1) if hasattr(index, "freq") else index.insert(0, index[-1])[:4]):
+        with pytest.raises(ValueError, match=r"targets\.index is not .*\.reindex\("):
+            call(name, x, {"targets": series("weight", other)})
+
+
+@EACH_ELEMENTWISE
+def test_coordinates_and_attributes_are_kept_as_by_ufuncs(name: str, way: str) -> None:
+    x = data_array("targets", row=LABELS).assign_coords(place=("label", [5, 6, 7]), height=3.0).assign_attrs(unit="1")
+    for one in (x, x.variable, x.stack(both=("row", "label")) if "label" in x.coords else x.T):
+        for part in parts(call(name, one, {"targets": 1})):
+            xr.testing.assert_identical(part * 0, fs.sigmoid(one) * 0)
+            assert part.attrs == {"unit": "1"}
+    with xr.set_options(keep_attrs=False):
+        for part in parts(call(name, x, {"targets": 1})):
+            xr.testing.assert_identical(part * 0, fs.sigmoid(x) * 0)
+            assert part.attrs == {}
+
+
 def test_extension_types_are_kept_where_they_hold_the_result(way: str) -> None:
     x = pd.Series([0.5, 0.25], dtype="Float32", name="p")
     loss, grad = fs.bce_with_logits_value_and_grad(x, 1, reduction="none")

@@ -8,39 +8,32 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from fastsig.arrays.columns import Arrow, Polars
+from fastsig.arrays.devices import device_of
 from fastsig.arrays.dtypes import Array
 from fastsig.arrays.labels import Axis, disagreement
+from fastsig.arrays.library import Library, Values, stacked
+from fastsig.arrays.namespaces import Namespace, is_namespaced
 
 _PLAIN = (np.ndarray, float, int, bool, type(None))
 """Types that mean to NumPy what they say."""
 
 
-class Values(NamedTuple):
-    """An object's numbers; those that are missing are zeros."""
-
-    array: Array
-    missing: Array | None = None
-    """True where there is none; None where all are there."""
-
-
-class Library:
+class NumPyLike(Library):
     """NumPy's own relatives, and all that only tells how to become an array."""
 
     def values(self, x: Any) -> Values:
         array = np.asarray(x)
         return Values(array, _missing_objects(array)) if array.dtype == np.object_ else Values(array)
 
-    def axes(self, x: Any) -> tuple[Axis, ...]:
-        return ()
-
     def like(self, x: Any, array: Array) -> Any:
-        """The array as an object like x, by the protocol with which NumPy's ufuncs make their results."""
+        """By the protocol with which NumPy's ufuncs make their results."""
         wrap = getattr(x, "__array_wrap__", None)
         if wrap is None:
             return array
@@ -52,14 +45,10 @@ class Library:
         return array
 
     def writable(self, x: Any) -> bool | None:
-        """Whether `store` can write into x now; None where it never can."""
         return bool(x.flags.writeable) if isinstance(x, np.ndarray) else None
 
-    def store(self, x: Any, array: Array) -> None:
-        x[...] = array
 
-
-class Subclass(Library):
+class Subclass(NumPyLike):
     """Of ndarray."""
 
     def values(self, x: Any) -> Values:
@@ -68,7 +57,7 @@ class Subclass(Library):
         return super().values(x)
 
 
-class Masked(Library):
+class Masked(NumPyLike):
     def values(self, x: Any) -> Values:
         if x is np.ma.masked:
             return MISSING
@@ -82,7 +71,7 @@ class Masked(Library):
         return result
 
 
-class Pandas(Library):
+class Pandas(NumPyLike):
     def values(self, x: Any) -> Values:
         pandas = sys.modules["pandas"]
         if isinstance(x, pandas.DataFrame):
@@ -143,7 +132,7 @@ def _kept(dtype: Any, array: Array) -> Any:
     return dtype if not isinstance(dtype, np.dtype) and _numpy_type(dtype) == array.dtype else None
 
 
-class XArray(Library):
+class XArray(NumPyLike):
     def values(self, x: Any) -> Values:
         xarray = sys.modules["xarray"]
         return values(x.data) if isinstance(x, (xarray.DataArray, xarray.Variable)) else super().values(x)
@@ -155,31 +144,20 @@ class XArray(Library):
             for dimension in x.dims
         )
 
+    def like(self, x: Any, array: Array) -> Any:
+        """As xarray makes the results of ufuncs: with the attributes, unless its options say otherwise."""
+        xarray = sys.modules["xarray"]
+        if not isinstance(x, (xarray.DataArray, xarray.Variable)):
+            return super().like(x, array)
+        keep = xarray.get_options()["keep_attrs"] is not False
+        return xarray.apply_ufunc(lambda _: array, x, keep_attrs=keep, dask="allowed")
+
     def writable(self, x: Any) -> bool | None:
         return writable(getattr(x, "data", None))
 
 
-class Columnar(Library):
-    """pyarrow and polars, which have nulls."""
-
-    def values(self, x: Any) -> Values:
-        columns = x.get_columns() if hasattr(x, "get_columns") else x.columns if hasattr(x, "column_names") else None
-        if columns is not None:
-            return stacked([values(column) for column in columns], axis=1)
-        nulls = getattr(x, "null_count", 0)
-        if not (nulls() if callable(nulls) else nulls):
-            return super().values(x)
-        missing, kind = np.asarray(x.is_null()), np.asarray(x.drop_null() if hasattr(x, "drop_null") else x.drop_nulls()).dtype
-        return Values(np.asarray(x.fill_null(kind.type(0).item() if kind.kind in "biuf" else 0)), missing)
-
-
-class Polars(Columnar):
-    def like(self, x: Any, array: Array) -> Any:
-        return type(x)(array, schema=x.columns) if array.ndim == 2 else type(x)(x.name, array)
-
-
-OTHERS, SUBCLASS, MASKED, PANDAS = Library(), Subclass(), Masked(), Pandas()
-_BY_PACKAGE: dict[str, Library] = {"pandas": PANDAS, "xarray": XArray(), "pyarrow": Columnar(), "polars": Polars()}
+OTHERS, SUBCLASS, MASKED, PANDAS, NAMESPACE = NumPyLike(), Subclass(), Masked(), Pandas(), Namespace()
+_BY_PACKAGE: dict[str, Library] = {"pandas": PANDAS, "xarray": XArray(), "pyarrow": Arrow(), "polars": Polars()}
 MISSING = Values(np.zeros((), np.bool_), np.ones((), np.bool_))
 """What a single NA is; of a type that changes no other's."""
 
@@ -194,7 +172,9 @@ def _library_of_type(kind: type) -> Library | None:
             return known
         if base.__module__.startswith("numpy.ma"):
             return MASKED
-    return SUBCLASS if issubclass(kind, np.ndarray) else OTHERS
+    if issubclass(kind, np.ndarray):
+        return SUBCLASS
+    return NAMESPACE if is_namespaced(kind) else OTHERS
 
 
 def library_for(x: Any) -> Library | None:
@@ -222,12 +202,10 @@ def values(x: Any) -> Values:
     return OTHERS.values(x)
 
 
-def stacked(parts: Sequence[Values], axis: int) -> Values:
-    array = np.stack([part.array for part in parts], axis=axis)
-    if all(part.missing is None for part in parts):
-        return Values(array)
-    absent = [np.zeros(part.array.shape, np.bool_) if part.missing is None else part.missing for part in parts]
-    return Values(array, np.stack(absent, axis=axis))
+def logits(x: Any, array: Array) -> Array:
+    """The numbers of x, read as an array, as the logits of a loss."""
+    library = library_for(x)
+    return array if library is None else library.logits(x, array)
 
 
 def axes(x: Any) -> tuple[Axis, ...]:
@@ -242,6 +220,12 @@ def like(x: Any, array: Array) -> Any:
     if library is None:
         return array[()] if array.ndim == 0 else array
     return library.like(x, array)
+
+
+def scalar(x: Any, value: Any) -> Any:
+    """A reduced loss of logits x: a scalar of NumPy, or an array without axes where their library has no scalars."""
+    library = library_for(x)
+    return value if library is None else library.scalar(x, value)
 
 
 def writable(x: Any) -> bool | None:
@@ -278,7 +262,7 @@ def plain_arrays(operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
     found, labelled = [], []
     for x in operands:
         library = library_for(x)
-        if library is OTHERS:
+        if library is OTHERS or (library is NAMESPACE and device_of(x) != "cpu"):
             return None
         if library is None:
             found.append(x)
@@ -289,7 +273,7 @@ def plain_arrays(operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
             return None
         if read.missing is not None:
             return None
-        found.append(read.array)
+        found.append(read.array if found else library.logits(x, read.array))
         labelled.append(library.axes(x))
     if not labelled or any(disagreement(a, b) for a, b in itertools.combinations(labelled, 2)):
         return None

@@ -43,8 +43,7 @@ def device_of(x: Any) -> str:
     if library == "cupy":
         return f"cuda:{x.device.id}"
     if library in ("jaxlib", "jax"):
-        devices = getattr(x, "devices", None)
-        platforms = {getattr(d, "platform", "cpu") for d in devices()} if callable(devices) else {"cpu"}
+        platforms = {getattr(d, "platform", "cpu") for d in _devices_of_jax(x)} or {"cpu"}
         return "cpu" if platforms == {"cpu"} else "cuda" if platforms & {"gpu", "cuda"} else platforms.pop()
     if hasattr(x, "__cuda_array_interface__"):
         device = getattr(getattr(x, "device", None), "id", None)
@@ -54,6 +53,14 @@ def device_of(x: Any) -> str:
         kind, index = exported()
         return f"cuda:{index}" if kind in _DLPACK_CUDA else "cpu"
     return "cpu"
+
+
+def _devices_of_jax(x: Any) -> Any:
+    devices = getattr(x, "devices", None)
+    try:
+        return devices() if callable(devices) else ()
+    except TypeError:  # what is traced lies nowhere; whoever reads it says so
+        return ()
 
 
 def describe(x: Any) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastsig.arrays.devices import INTEROP, common_device, interop_of, library_of
+from fastsig.arrays import arraylikes
+from fastsig.arrays.devices import INTEROP, common_device, describe, interop_of, library_of
 from fastsig.dispatch import choice, gpu, sharing
 from fastsig.dispatch.availability import FROM_ENVIRONMENT, host_backend, loaded_by_numba, named, ufunc_of
 from fastsig.dispatch.choice import Served
@@ -44,6 +45,10 @@ def elementwise(
         result = gpu.quick(name, x, out)
         if result is not NotImplemented:
             return result
+    if type(x) is not np.ndarray:
+        result = _of_parts(name, x, out, given, backend, threads)
+        if result is not NotImplemented:
+            return result
     sharing.notice_bfloat16(x)
     chosen = named(backend)
     options = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
@@ -59,6 +64,26 @@ def elementwise(
     if device != "cpu" or chosen == "cuda":
         return gpu.elementwise(name, x, device, chosen, out, where, dtype, casting, order)
     return _on_one_thread(name, ufunc_of(chosen or host_backend(), name), x, out, options)
+
+
+def _of_parts(name: str, x: Any, out: Any, given: dict[str, Any], backend: str | None, threads: int | None) -> Any:
+    """The result for an object that knows no ufuncs, by the arrays in it: an object like it, with its nulls; NotImplemented of others."""
+    library = arraylikes.library_for(x)
+    try:
+        parts = None if library is None else library.parts(x)
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name}: x ({describe(x)}) cannot be read as an array: {error}") from error
+    if library is None or parts is None:
+        return NotImplemented
+    if out is not None:
+        read = library.values(x)
+        if read.missing is not None:
+            raise ValueError(f"{name}: x has missing values (NA), which out cannot hold; fill them, or give no out")
+        return elementwise(name, read.array, out, backend=backend, threads=threads, **given)
+    if given["where"] is not True and library is not arraylikes.NAMESPACE:
+        raise TypeError(f"{name}: where is for arrays; choose among the elements of the result instead")
+    made = [np.asarray(elementwise(name, part, None, backend=backend, threads=threads, **given)) for part in parts]
+    return library.assembled(x, iter(made))
 
 
 def _on_host(name: str, x: Any, out: Any, chosen: str | None, threads: int | None) -> Any:

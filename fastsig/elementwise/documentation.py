@@ -26,14 +26,15 @@ threads : int, optional
 Returns
 -------
 ndarray or scalar
-    As ``{x}``, of its shape and float type; a scalar for a scalar; whatever ``np.exp`` returns for other array-likes.
+    As ``{x}``, of its shape and float type; a scalar for a scalar. pyarrow, polars and array-API objects (JAX's) give one of
+    theirs, null where ``{x}`` is; other array-likes what ``np.exp`` returns.
 
 Raises
 ------
 TypeError
     ``{x}`` is complex, longdouble, object or text, or ``out`` cannot hold the result.
 ValueError
-    ``out`` has the wrong shape or is read-only, or ``backend`` or ``threads`` is unknown.
+    ``out`` has the wrong shape, is read-only or would have to hold nulls, or ``backend`` or ``threads`` is unknown.
 RuntimeError
     The backend is not available, or none computes on the device of ``{x}``.
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastsig.arrays import arraylikes, dtypes
-from fastsig.arrays.arraylikes import Values
 from fastsig.arrays.devices import common_device, describe
 from fastsig.arrays.dtypes import TAKEN, Array
+from fastsig.arrays.library import Values
 from fastsig.dispatch import gpu
 from fastsig.dispatch.availability import named
 from fastsig.kernels import plan
@@ -95,7 +95,7 @@ def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_w
     if mask is None:
         pairing.refuse_missing(function, read)
     arrays = {argument: _readable(function, argument, present[argument], values.array) for argument, values in read.items()}
-    xs = arrays[first]
+    xs = arrays[first] = arraylikes.logits(x, arrays[first])
     if xs.dtype.kind in "bui":
         xs = arrays[first] = xs.astype(np.exp(np.zeros((), xs.dtype)).dtype)
     if mask is not None and arrays["mask"].dtype != np.bool_:

@@ -59,8 +59,9 @@ def bce_with_logits(
     Returns
     -------
     scalar or ndarray
-        Of the logits' dtype. "none" gives what the logits are: a Series, DataFrame or DataArray with their labels, a subclass of
-        ndarray as NumPy's ufuncs do. A mean of no elements is NaN, with a RuntimeWarning, as NumPy's is.
+        Of the logits' dtype. "none" gives what the logits are: a Series, DataFrame or DataArray with their labels, a column of
+        pyarrow or polars, an array of JAX, a subclass of ndarray as NumPy's ufuncs do. A mean of no elements is NaN, with a
+        RuntimeWarning, as NumPy's is.
 
     Raises
     ------

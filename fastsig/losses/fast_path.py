@@ -66,10 +66,13 @@ def quick(
 
 
 def _like(logits: Any, result: Any, wanted: int, elementwise: bool, given: tuple[Any, Any]) -> Any:
-    """The results of plain arrays as objects like the logits, but for a reduced loss and for what the caller gave to write into."""
+    """The results of plain arrays as objects like the logits, but for what the caller gave to write into."""
     parts = result if wanted else (result,)
-    kept = (given[0] is not None or not elementwise, given[1] is not None)
-    made = tuple(part if keep else arraylikes.like(logits, np.asarray(part)) for part, keep in zip(parts, kept, strict=False))
+    reduced = (not elementwise, False)
+    made = tuple(
+        part if out is not None else arraylikes.scalar(logits, part) if single else arraylikes.like(logits, np.asarray(part))
+        for part, single, out in zip(parts, reduced, given, strict=False)
+    )
     return made if wanted else made[0]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import arraylikes
-from fastsig.arrays.arraylikes import Values
 from fastsig.arrays.labels import Axis, disagreement
+from fastsig.arrays.library import Values
 
 
 def refuse_other_labels(function: str, given: Mapping[str, Any], *, of_one_rank: bool = False) -> None:

@@ -73,7 +73,7 @@ def _stored(ops: Operands, out: Any, dtype: np.dtype[Any], total: Total, reducti
     count = 1 if reduction == "sum" else ops.counted()
     result = reduced(total, reduction, count, weight, dtype, 5)
     if out is None:
-        return result
+        return arraylikes.scalar(ops.logits, result)
     arraylikes.store(out, result)
     return out
 
