@@ -335,6 +335,6 @@ def _all_sums(task: Loss, parts: Any, axis: Any, keepdims: bool) -> Sums:
     return whole.sums
 
 
-def _quotient(reduction: str, dtype: np.dtype[Any], task: Loss, parts: Any, axis: Any, keepdims: bool) -> Any:
+def _quotient(reduction: str, rounded_to: np.dtype[Any], task: Loss, parts: Any, axis: Any, keepdims: bool) -> Any:
     total, weight, count = _all_sums(task, parts, axis, keepdims)
-    return reduced(total, reduction, count, weight if task.weighed else None, dtype, 2)
+    return reduced(total, reduction, count, weight if task.weighed else None, rounded_to, 2)
