@@ -19,7 +19,7 @@ da = pytest.importorskip("dask.array")
 
 SHAPES: dict[tuple[int, ...], list[Any]] = {
     (5000,): [1024, 2048, 1000, 333, (3000, 2000), (1024, 0, 3976), 5000],
-    (300, 70): [(100, 70), (13, 70), (50, 20), (300, 7), (1, 33)],
+    (300, 70): [(100, 70), (13, 70), (50, 20), (300, 7), (40, 33)],
     (3, 5, 600): [(1, 1, 100), (1, 5, 600), (2, 3, 300)],
     (2, 3000): [(1, 1000), (2, 999)],
     (): [()],
@@ -111,19 +111,12 @@ def test_focal_loss_and_probabilities(shape: tuple[int, ...], chunks: Any) -> No
             assert_same(function(lazy(x, chunks), lazy(t), **how), function(x, t, **how))
 
 
-@pytest.mark.parametrize("cut", [1024, 700])
-def test_the_case_where_ragged_sums_differ(cut: int) -> None:
-    """Added in another grouping, these float32 losses round otherwise."""
-    x = np.zeros(4096, np.float32)
-    x[[0, 1, 2]] = [2**54, 2**30, -69]
-    x[3:] = np.random.default_rng(0).normal(0, 2**28, 4093)
-    t = np.zeros_like(x)
-    t[2] = 1
-    assert_same(fs.bce_with_logits(lazy(x, cut), lazy(t, 512), reduction="sum"), fs.bce_with_logits(x, t, reduction="sum"))
-    total = fs.BCEAccumulator()
-    for i in range(0, 4096, 2):
-        total.update(x[i : i + 2], t[i : i + 2])
-    assert total.result("sum") != fs.bce_with_logits(x, t, reduction="sum"), "else this shows nothing"
+def test_a_case_where_sums_of_ragged_chunks_have_other_bits() -> None:
+    """The third loss is lost beside the first in float64, and decides to which float32 the exact sum rounds."""
+    x, t = np.float32([2**54, 2**30, -69]), np.zeros(3, np.float32)
+    whole = fs.bce_with_logits(x, t, reduction="sum")
+    assert_same(fs.bce_with_logits(lazy(x, 2), lazy(t, 3), reduction="sum"), whole)
+    assert fs.BCEAccumulator().update(x[:2], t[:2]).update(x[2:], t[2:]).result("sum") != whole, "else this shows nothing"
 
 
 def test_ranges_copy_broadcast_operands_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +185,7 @@ def test_dask_numpy_and_numbers_mixed() -> None:
 
 
 def test_integer_logits_and_targets() -> None:
-    x = np.arange(-2000, 2000, dtype=np.int8)
+    x = (np.arange(4000) % 200 - 100).astype(np.int8)
     assert_same(fs.bce_with_logits_value_and_grad(lazy(x, 999), lazy(x > 0)), fs.bce_with_logits_value_and_grad(x, x > 0))
 
 
@@ -241,6 +234,7 @@ def test_the_same_call_has_the_same_keys() -> None:
     assert fs.bce_with_logits(x, t, label_smoothing=0.5).name != fs.bce_with_logits(x, t).name
 
 
+@pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")
 @pytest.mark.parametrize("name", ["sigmoid", "log_sigmoid", "tanh_grad"])
 def test_options_of_the_functions_mean_what_they_mean_of_arrays(name: str) -> None:
     x = np.linspace(-20, 20, 300, dtype=np.float32)
@@ -276,7 +270,7 @@ def test_xarray_around_dask() -> None:
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
 def test_series_and_frames_of_dask() -> None:
     dd, pd = pytest.importorskip("dask.dataframe"), pytest.importorskip("pandas")
-    frame = pd.DataFrame({"a": np.linspace(-3, 3, 10), "b": np.linspace(0, 1, 10)}, index=list("abcdefghij"))
+    frame = pd.DataFrame({"a": np.linspace(-3, 3, 10), "b": np.linspace(0, 1, 10)}, index=range(5, 15))
     lazily = dd.from_pandas(frame, npartitions=3)
     for options in ({}, {"threads": 1}):
         pd.testing.assert_frame_equal(fs.sigmoid(lazily, **options).compute(), fs.sigmoid(frame), check_exact=True)
@@ -345,7 +339,7 @@ def test_unknown_chunks_where_nothing_is_summed() -> None:
     with pytest.raises(ValueError, match=r"a block of targets has shape"):
         fs.bce_with_logits(some, dt[dt > 0.5], reduction="none").compute()
     with pytest.raises(ValueError, match=r"logits.compute_chunk_sizes\(\)"):
-        fs.bce_with_logits(some, dt, reduction="none")
+        fs.bce_with_logits(some, lazy(t, 100), reduction="none")
     some.compute_chunk_sizes()
     assert_same(fs.bce_with_logits(some, beside.compute_chunk_sizes()), fs.bce_with_logits(x[x > 0], t[x > 0]))
 

@@ -79,6 +79,16 @@ def _refuse_outputs(name: str, outs: Mapping[str, Any]) -> None:
             raise TypeError(f"{name}: {argument} is for arrays in memory; results of dask arrays are new ones, computed when they are asked for")
 
 
+def block_of(*operands: Any) -> Array:
+    """An array like the largest block of the first of these that is a dask array, without its numbers, for `fastsig.explain`."""
+    for x in operands:
+        x = x.data if library_of(x) == "xarray" else x
+        if isinstance(x, da.Array):
+            lengths = (max(cut) for cut in x.chunks)
+            return np.broadcast_to(np.zeros((), x.dtype), [1 if math.isnan(length) else length for length in lengths])
+    raise TypeError(f"explain: {describe(operands[0])} is no array; {_ADVICE}")
+
+
 # ---- losses ----
 
 
@@ -304,9 +314,9 @@ def _with_grad(
     scale = reciprocal(*divisor(reduction, counted.count, counted.weight if task.weighed else None), dtype == np.float64)
     grad = np.empty(np.shape(x), dtype)
     if summed:
-        return of_range(task, _inputs(names, x, inputs), _start(block_info[0]), grad, scale), grad
+        return of_range(task, _inputs(names, x, inputs), _start(block_info[0]), grad, scale), grad[()]
     of_range(task._replace(size=grad.size, weighed=False), _inputs(names, x, inputs), 0, grad, scale)
-    return None, grad
+    return None, grad[()]
 
 
 def _count(times: int, counted: Any) -> Sums:
