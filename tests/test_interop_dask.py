@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,6 +145,18 @@ def test_blocks_in_any_order_in_memory(order: Any) -> None:
     x, t, options = operands((300, 70), "float32")
     rows = da.map_blocks(lambda b: np.asarray(b, order=order), lazy(x, (77, 70)), dtype=x.dtype)
     assert_same(fs.bce_with_logits_value_and_grad(rows, t, **options), fs.bce_with_logits_value_and_grad(x, t, **options))
+
+
+def test_the_code_of_the_document_runs() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "dask.md").read_text()
+    exec(text.partition("```python\n")[2].partition("```")[0], {})
+
+
+def test_the_example_of_the_module_runs() -> None:
+    module = importlib.import_module("fastsig.interop.dask")
+    example = doctest.DocTestParser().get_doctest(module.__doc__ or "", {}, "fastsig.interop.dask", None, 0)
+    assert example.examples
+    assert not doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed
 
 
 # ---- laziness, operands that are mixed ----
