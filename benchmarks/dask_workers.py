@@ -45,7 +45,7 @@ def seconds(client: Client, call: Callable[[Any, Any], Any], x: Any, t: Any) -> 
 def main() -> None:
     n, chunk = (int(float(text)) for text in (*sys.argv[1:], *("2e8", "1e7")[len(sys.argv) - 1 :]))
     chunk -= chunk % 1024
-    found: dict[str, dict[int, list[tuple[float, float]]] = {name: {1: [], 2: []} for name in LOSSES}
+    found: dict[str, dict[int, list[tuple[float, float]]]] = {name: {1: [], 2: []} for name in LOSSES}
     for workers in (1, 2):
         with (
             LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,

@@ -302,13 +302,13 @@ def test_series_and_frames_of_dask() -> None:
 
 X = np.zeros((6, 4), np.float32)
 BAD: dict[str, tuple[Any, type[Exception], str]] = {
-    "shape": (lambda x: fs.bce_with_logits(x, lazy(X[:, 0])), ValueError, "targets of shape (6,) does not broadcast to logits of shape (6, 4)"),
-    "growing": (lambda x: fs.bce_with_logits(0.5, x), ValueError, "targets of shape (6, 4) does not broadcast to logits of shape ()"),
+    "shape": (lambda x: fs.bce_with_logits(x, lazy(X[:, 0])), ValueError, "targets of shape (6,) does not broadcast"),
+    "growing": (lambda x: fs.bce_with_logits(0.5, x), ValueError, "targets of shape (6, 4) does not broadcast"),
     "reduction": (lambda x: fs.bce_with_logits(x, x, reduction="max"), ValueError, "reduction='max' is unknown"),
     "smoothing": (lambda x: fs.bce_with_logits(x, x, label_smoothing=1), ValueError, "label_smoothing=1 must be a number in [0, 1)"),
     "alpha": (lambda x: fs.sigmoid_focal_loss(x, x, alpha=2), ValueError, "alpha=2 must be a number in [0, 1]"),
     "mask": (lambda x: fs.bce_with_logits(x, x, mask=x), TypeError, "mask has dtype float32; give booleans"),
-    "complex": (lambda x: fs.bce_with_logits(x, x.astype(complex)), TypeError, "targets (numpy.ndarray of complex128) has dtype complex128"),
+    "complex": (lambda x: fs.bce_with_logits(x, x.astype(complex)), TypeError, "has dtype complex128"),
     "None": (lambda x: fs.bce_with_logits(x, None), TypeError, "targets is None; give an array"),
     "out": (lambda x: fs.bce_with_logits(x, x, out=np.zeros(())), TypeError, "out is for arrays in memory"),
     "grad_out": (lambda x: fs.bce_with_logits_value_and_grad(x, x, grad_out=X), TypeError, "grad_out is for arrays in memory"),

@@ -21,10 +21,7 @@ import fastsig as fs
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]  # fmt: skip
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +89,9 @@ def test_data_larger_than_the_memory_of_a_worker(client: Any) -> None:
 
 def test_workers_need_nothing_imported_before(client: Any) -> None:
     """What tasks are made of is pickled by name, and a worker loads fastsig with the first of them."""
-    done = run_python("import pickle, fastsig as fs, dask.array as da; print(pickle.dumps(fs.bce_with_logits(da.ones(9, chunks=4), 1)).hex())")
+    done = run_python(
+        "import pickle, fastsig as fs, dask.array as da; print(pickle.dumps(fs.bce_with_logits(da.ones(9, chunks=4), 1)).hex())"
+    )
     assert done.returncode == 0, done.stderr
     code = f"import pickle; print(pickle.loads(bytes.fromhex({done.stdout.strip()!r})).compute().hex())"
     assert float.fromhex(run_python(code).stdout) == fs.bce_with_logits(np.ones(9), 1)

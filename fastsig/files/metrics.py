@@ -59,7 +59,7 @@ class Tally:
 
     @property
     def count(self) -> int:
-        return self._sums.count
+        return self._sums.counted
 
     def loss(self, reduction: str) -> float:
         """As a float64, rounded once; a mean of nothing is NaN."""

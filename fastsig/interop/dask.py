@@ -76,7 +76,7 @@ _ADVICE = "give a dask array, as da.from_delayed and to_dask_array(lengths=True)
 def _refuse_outputs(name: str, outs: Mapping[str, Any]) -> None:
     for argument, out in outs.items():
         if out is not None:
-            raise TypeError(f"{name}: {argument} is for arrays in memory; results of dask arrays are new ones, computed when they are asked for")
+            raise TypeError(f"{name}: {argument} is for arrays in memory; results of dask arrays are new ones, computed when asked for")
 
 
 def block_of(*operands: Any) -> Array:
@@ -163,7 +163,7 @@ def _array(name: str, argument: str, x: Any) -> Any:
         raise TypeError(f"{name}: {argument} is {describe(x)}; {_ADVICE}")
     array, missing = read_values(name, argument, x)
     if missing is not None:
-        raise ValueError(f"{name}: {argument} has missing values (NA); beside dask arrays fill them first, also where mask= leaves them out")
+        raise ValueError(f"{name}: {argument} has missing values (NA); beside dask arrays fill them first, with mask= too")
     return array
 
 
@@ -207,7 +207,7 @@ def _refuse_unsummable(name: str, arrays: Mapping[str, Any]) -> None:
             )
         if isinstance(y, da.Array) and type(y._meta) is not np.ndarray:
             raise TypeError(
-                f"{name}: {argument} has blocks of type {describe(y._meta)}; sums are of NumPy arrays: give {argument}.map_blocks(np.asarray)"
+                f"{name}: {argument} has blocks of type {describe(y._meta)}; sums are of NumPy arrays: {argument}.map_blocks(np.asarray)"
                 ", and what a masked array hides by mask="
             )
 
@@ -234,7 +234,7 @@ def _empty(ndim: int, dtype: Any) -> Array:
 
 def _pair(both: Any) -> tuple[Any, Any]:
     """Both members of the pairs that the blocks are."""
-    return tuple(both.map_blocks(itemgetter(i), dtype=both.dtype, meta=both._meta) for i in (0, 1))  # type: ignore[return-value]
+    return tuple(both.map_blocks(itemgetter(i), dtype=both.dtype, meta=both._meta) for i in (0, 1))
 
 
 def _as_given(logits: Any, result: Any) -> Any:
@@ -268,10 +268,10 @@ def _divided_by(task: Loss, reduction: str, x: Any, others: Mapping[str, Any]) -
         weights = task._replace(formula=WEIGHTS)
         return None, _tree(weights, _range_sums(weights, *_side_by_side(nothing, seen)), _all_sums, np.float64)
     if reduction == "sum" or mask is None:
-        return Sums(count=x.size), None
+        return Sums(counted=x.size), None
     times = x.size // max(mask.size, 1)
     if not isinstance(mask, da.Array):
-        return Sums(count=times * int(mask)), None
+        return Sums(counted=times * int(mask)), None
     return None, mask.sum(dtype=np.int64).map_blocks(partial(_count, times), dtype=np.int64, meta=_empty(0, np.int64))
 
 
@@ -284,13 +284,13 @@ def _elements(name: str, names: tuple[str, ...], unknown: Mapping[str, Any], how
     for argument, shape in unknown.items():
         own, beside = np.shape(given[argument]), np.shape(x)[np.ndim(x) - len(shape) :]
         if any(whole != 1 and a != b for whole, a, b in zip(shape, own, beside, strict=True)):
-            raise ValueError(f"{name}: a block of {argument} has shape {own} beside one of shape {np.shape(x)}; give arrays of equal chunks")
+            raise ValueError(f"{name}: a block of {argument} has shape {own} beside one of shape {np.shape(x)}; give equal chunks")
     return getattr(fs, name)(x, given.pop("targets"), **given, **how)
 
 
 def _inputs(names: tuple[str, ...], x: Any, others: Sequence[Any]) -> Inputs:
     given = dict(zip(names, others, strict=False))
-    return np.asarray(x), *(np.asarray(given[argument]) if argument in given else None for argument in _ARGUMENTS)  # type: ignore[return-value]
+    return np.asarray(x), *(np.asarray(given[argument]) if argument in given else None for argument in _ARGUMENTS)
 
 
 def _start(info: Mapping[str, Any]) -> int:
@@ -311,7 +311,7 @@ def _with_grad(
 ) -> tuple[RangeSums | None, Array]:  # fmt: skip
     *inputs, divided_by = others
     counted: Sums = divided_by if known is None else known
-    scale = reciprocal(*divisor(reduction, counted.count, counted.weight if task.weighed else None), dtype == np.float64)
+    scale = reciprocal(*divisor(reduction, counted.counted, counted.weight if task.weighed else None), dtype == np.float64)
     grad = np.empty(np.shape(x), dtype)
     if summed:
         return of_range(task, _inputs(names, x, inputs), _start(block_info[0]), grad, scale), grad[()]
@@ -320,7 +320,7 @@ def _with_grad(
 
 
 def _count(times: int, counted: Any) -> Sums:
-    return Sums(count=times * int(counted))
+    return Sums(counted=times * int(counted))
 
 
 def _unchanged(part: RangeSums, axis: Any, keepdims: bool) -> RangeSums:

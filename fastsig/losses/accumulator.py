@@ -117,7 +117,7 @@ class BCEAccumulator:
     @property
     def count(self) -> int:
         """How many elements counted so far."""
-        return self._sums.count
+        return self._sums.counted
 
     def __repr__(self) -> str:
         return f"<BCEAccumulator over {self.count:,} elements>"

@@ -79,10 +79,11 @@ class Sums(NamedTuple):
     total: Total = Total()
     weight: Total = Total()
     """Of the elements that count; where no weight was given, or none was asked for, each has 1."""
-    count: int = 0
+    counted: int = 0
+    """How many elements count."""
 
     def plus(self, other: Sums) -> Sums:
-        return Sums(self.total + other.total, self.weight + other.weight, self.count + other.count)
+        return Sums(self.total + other.total, self.weight + other.weight, self.counted + other.counted)
 
 
 def sums(

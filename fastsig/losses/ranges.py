@@ -111,14 +111,15 @@ def joined(loss: Loss, parts: Iterable[RangeSums]) -> RangeSums:
             left += cuts
             continue
         cuts.sort(key=lambda cut: cut.start)
-        ops, numbers = loss.read(tuple(None if column[0] is None else np.concatenate(column) for column in zip(*(c.inputs for c in cuts))))
+        columns = zip(*(cut.inputs for cut in cuts), strict=True)
+        ops, numbers = loss.read(tuple(None if parts[0] is None else np.concatenate(parts) for parts in columns))
         done = done.plus(_summed(loss, ops, numbers, NOTHING, True))
     return RangeSums(done, tuple(left))
 
 
 def _summed(loss: Loss, ops: Operands, numbers: Numbers, outputs: tuple[Array | None, ...], inside: bool) -> Sums:
     if loss.formula == WEIGHTS:
-        return Sums(weight=total_weight(ops, 0, loss.backend, loss.threads), count=ops.counted())
+        return Sums(weight=total_weight(ops, 0, loss.backend, loss.threads), counted=ops.counted())
     checks = ops.checks(loss.formula, loss.check)
     how: dict[str, Any] = {"checks": checks, "backend": loss.backend, "threads": loss.threads}
     if inside:
@@ -166,4 +167,5 @@ def _flat(y: Array, shape: tuple[int, ...], start: int, stop: int) -> Array:
     axis, row = _rows(shape)
     low = start // row
     rows = np.broadcast_to(y, shape)[(0,) * axis]
-    return rows[low : -(-stop // row)].reshape(-1)[start - low * row : stop - low * row]
+    flat: Array = rows[low : -(-stop // row)].reshape(-1)
+    return flat[start - low * row : stop - low * row]
