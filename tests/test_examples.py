@@ -16,7 +16,9 @@ NEEDS = {
     "platt_calibration": ["sklearn", "scipy"],
     "sigmoid_beside_softmax": ["sklearn", "scipy"],
     "torch_training": ["torch"],
+    "with_dask": ["dask.array", "distributed"],
     "with_pandas": ["pandas"],
+    "with_polars": ["polars"],
 }
 
 
@@ -63,6 +65,14 @@ def test_the_torch_model_has_learned(pytestconfig: pytest.Config) -> None:
     accuracy = re.search(r"accuracy (\d\.\d+)", said_by("torch_training", pytestconfig))
     assert accuracy is not None
     assert float(accuracy[1]) > 0.9
+
+
+def test_the_model_on_dask_arrays_has_learned(pytestconfig: pytest.Config) -> None:
+    """200,000 rows tell the weights to within 0.03 or so."""
+    said = said_by("with_dask", pytestconfig)
+    found, true = (list(map(float, re.search(rf"^{name} +(.*)$", said, re.MULTILINE)[1].split())) for name in ("weights", "true"))  # type: ignore[index]
+    assert len(found) == len(true) == 5
+    assert all(abs(a - b) < 0.1 for a, b in zip(found, true, strict=True))
 
 
 def test_every_class_of_the_multi_label_classifier_has_learned(pytestconfig: pytest.Config) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays.columns import Arrow, Polars
-from fastsig.arrays.devices import device_of
+from fastsig.arrays.devices import LAZY, device_of, library_of
 from fastsig.arrays.dtypes import Array
 from fastsig.arrays.labels import Axis, disagreement
 from fastsig.arrays.library import Library, Values, stacked
@@ -29,6 +29,8 @@ class NumPyLike(Library):
     """NumPy's own relatives, and all that only tells how to become an array."""
 
     def values(self, x: Any) -> Values:
+        if library_of(x) in LAZY:
+            raise TypeError("its numbers are not computed yet; give x.compute(), or call the function for each block with x.map_blocks")
         array = np.asarray(x)
         return Values(array, _missing_objects(array)) if array.dtype == np.object_ else Values(array)
 

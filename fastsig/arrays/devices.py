@@ -18,8 +18,11 @@ def library_of(x: Any) -> str:
     return type(x).__module__.partition(".")[0]
 
 
-INTEROP = {"torch": "fastsig.interop.torch"}
+INTEROP = {"dask": "fastsig.interop.dask", "torch": "fastsig.interop.torch"}
 """Who computes with the objects of a package: loaded when the first such object comes, and the one call that goes up the floors."""
+
+LAZY = frozenset({"dask"})
+"""Packages of ``INTEROP`` whose objects hold no numbers yet: whatever reads numbers would compute them in silence."""
 
 _interop: dict[str, Any] = {}
 
@@ -31,6 +34,17 @@ def interop_of(library: str) -> Any:
         with first_calls.LOCK:
             found = _interop[library] = importlib.import_module(INTEROP[library])
     return found
+
+
+def lazy_library_of(*objects: Any) -> str | None:
+    """The package of the first object that holds no numbers yet, also inside an object of xarray; None where all hold theirs."""
+    for x in objects:
+        library = library_of(x)
+        if library == "xarray":
+            library = library_of(getattr(x, "data", None))
+        if library in LAZY:
+            return library
+    return None
 
 
 def device_of(x: Any) -> str:

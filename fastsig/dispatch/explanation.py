@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastsig.arrays.devices import common_device
+from fastsig.arrays.devices import common_device, interop_of, lazy_library_of
 from fastsig.dispatch import choice, gpu, thresholds
 from fastsig.dispatch.availability import backends, named
 from fastsig.dispatch.choice import Alone, Reason, Route
@@ -59,6 +59,10 @@ def explain(*operands: Any, op: str = "sigmoid", backend: str | None = None, thr
     if not operands:
         raise ValueError("explain() needs the array, or the arrays, of the call")
     chosen = named(backend)
+    lazy = lazy_library_of(*operands)
+    if lazy is not None:
+        block = interop_of(lazy).block_of(*operands)
+        return f"{explain(block, op=op, backend=backend, threads=threads or 1)}; so each block of a lazy array is served"
     device = common_device(**{f"operand {i}": x for i, x in enumerate(operands)})
     if device != "cpu" or chosen == "cuda":
         return gpu.explained(op, operands, device, chosen)

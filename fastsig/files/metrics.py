@@ -11,7 +11,7 @@ import numpy as np
 from fastsig.arrays.dtypes import F32, F64, Array
 from fastsig.kernels.plan import LOGITS, WEIGHTS, Numbers
 from fastsig.losses.arguments import Operands, operands, smoothing
-from fastsig.losses.evaluate import NOTHING, run, total_weight
+from fastsig.losses.evaluate import NOTHING, Sums, run, sums
 from fastsig.losses.exact_sum import UNIT_LOG2, Total
 
 _TINY_LOG2 = -480
@@ -28,9 +28,8 @@ class Tally:
     """Losses, squared gradients and hits, added up chunk by chunk; chunks of a multiple of 1,024 elements give the bits of one."""
 
     def __init__(self) -> None:
-        self._loss, self._weight = Total(), Total()
+        self._sums = Sums()
         self._squares, self._tiny_squares = Total(), Total()
-        self.count = 0
         self._hits = self._positives = 0
 
     def add(self, options: Options, x: Array, t: Array, weight: Array | None, pos_weight: Array | None, mask: Array | None) -> None:
@@ -41,10 +40,7 @@ class Tally:
         grad = np.empty(ops.shape, ops.dtype)
         how: dict[str, Any] = {"backend": None, "threads": options.threads}
         numbers, checks = smoothing(ops, options.label_smoothing), ops.checks(LOGITS, True)
-        self._loss += run(ops, LOGITS, numbers, (None, grad, None), checks=checks, summed=True, **how)
-        count = ops.counted()
-        self.count += count
-        self._weight += Total(units=count << UNIT_LOG2) if weight is None else total_weight(ops, 0, **how)
+        self._sums = self._sums.plus(sums(ops, LOGITS, numbers, (None, grad, None), checks=checks, weighed=True, **how))
         self._add_squares(grad.astype(np.float64, copy=False), how)
         positive = t > 0.5
         hit = np.where(positive, x > 0, x <= 0)
@@ -61,12 +57,16 @@ class Tally:
                 squares[tiny] = 0
         self._squares += _sum(squares, how)
 
+    @property
+    def count(self) -> int:
+        return self._sums.counted
+
     def loss(self, reduction: str) -> float:
         """As a float64, rounded once; a mean of nothing is NaN."""
         double = np.dtype(np.float64)
         if reduction == "weighted_mean":
-            return float(self._loss.over_total(self._weight, double))
-        return float(self._loss.over(1 if reduction == "sum" else self.count, double))
+            return float(self._sums.total.over_total(self._sums.weight, double))
+        return float(self._sums.total.over(1 if reduction == "sum" else self.count, double))
 
     def gradient_norm(self) -> float:
         """sqrt(sum of squares) of the gradient of the mean loss with respect to the logits, in float64."""

@@ -8,8 +8,7 @@ import numpy as np
 
 from fastsig.kernels.plan import LOGITS
 from fastsig.losses.arguments import on_gpu, operands, smoothing
-from fastsig.losses.evaluate import NOTHING, run, total_weight
-from fastsig.losses.exact_sum import UNIT_LOG2, Total
+from fastsig.losses.evaluate import Sums, sums
 from fastsig.losses.reductions import REDUCTIONS, reduced
 
 
@@ -33,9 +32,7 @@ class BCEAccumulator:
     """
 
     def __init__(self) -> None:
-        self._total = Total()
-        self._weight = Total()
-        self._count = 0
+        self._sums = Sums()
         self._dtype: np.dtype[Any] | None = None
 
     def update(
@@ -68,12 +65,8 @@ class BCEAccumulator:
             raise RuntimeError("BCEAccumulator.update: the state is the host's; give copies of the arrays in host memory")
         numbers = smoothing(ops, label_smoothing)
         checks = ops.checks(LOGITS, check)
-        total = run(ops, LOGITS, numbers, NOTHING, checks=checks, summed=True, backend=backend, threads=threads)
-        count = ops.counted()
-        added = Total(units=count << UNIT_LOG2) if ops.weight is None else total_weight(ops, 0, backend, threads)
-        self._total += total
-        self._weight += added
-        self._count += count
+        added = sums(ops, LOGITS, numbers, checks=checks, weighed=True, backend=backend, threads=threads)
+        self._sums = self._sums.plus(added)
         self._dtype = ops.dtype if self._dtype is None else _wider(self._dtype, ops.dtype)
         return self
 
@@ -92,9 +85,7 @@ class BCEAccumulator:
         """
         if not isinstance(other, BCEAccumulator):
             raise TypeError(f"BCEAccumulator.merge: other is {type(other).__name__}; give another BCEAccumulator")
-        self._total += other._total
-        self._weight += other._weight
-        self._count += other._count
+        self._sums = self._sums.plus(other._sums)
         if other._dtype is not None:
             self._dtype = other._dtype if self._dtype is None else _wider(self._dtype, other._dtype)
         return self
@@ -120,16 +111,16 @@ class BCEAccumulator:
         if reduction not in REDUCTIONS[1:]:
             raise ValueError(f"BCEAccumulator.result: reduction={reduction!r}; it is one of {', '.join(map(repr, REDUCTIONS[1:]))}")
         dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
-        weight = self._weight if reduction == "weighted_mean" else None
-        return reduced(self._total, reduction, self._count, weight, dtype, 3)
+        weight = self._sums.weight if reduction == "weighted_mean" else None
+        return reduced(self._sums.total, reduction, self.count, weight, dtype, 3)
 
     @property
     def count(self) -> int:
         """How many elements counted so far."""
-        return self._count
+        return self._sums.counted
 
     def __repr__(self) -> str:
-        return f"<BCEAccumulator over {self._count:,} elements>"
+        return f"<BCEAccumulator over {self.count:,} elements>"
 
 
 def _wider(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:

@@ -67,7 +67,7 @@ class Operands(NamedTuple):
         return checks | (0 if weight is None else plan.BAD_WEIGHT) | (0 if pos_weight is None else plan.BAD_POS_WEIGHT)
 
 
-def _read(function: str, argument: str, value: Any) -> Values:
+def read_values(function: str, argument: str, value: Any) -> Values:
     if value is None:
         raise TypeError(f"{function}: {argument} is None; give an array")
     try:
@@ -91,7 +91,7 @@ def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_w
     if device != "cpu":
         return gpu.losses(function, x, device, None).operands(function, first, tuple(given.values()))
     present = {argument: value for argument, value in given.items() if value is not None or argument in (first, "targets")}
-    read = {argument: _read(function, argument, value) for argument, value in present.items()}
+    read = {argument: read_values(function, argument, value) for argument, value in present.items()}
     if mask is None:
         pairing.refuse_missing(function, read)
     arrays = {argument: _readable(function, argument, present[argument], values.array) for argument, values in read.items()}
@@ -198,7 +198,7 @@ def _target(ops: Operands, argument: str, out: Any, shape: tuple[int, ...]) -> A
         raise TypeError(f"{ops.name}: {argument} is {describe(out)}; give a NumPy array, Series, DataFrame or DataArray to write into")
     if not writable:
         raise ValueError(f"{ops.name}: {argument} is read-only; give a writable array")
-    array = _read(ops.name, argument, out).array
+    array = read_values(ops.name, argument, out).array
     if array.shape != shape:
         raise ValueError(f"{ops.name}: {argument} has shape {array.shape}; the result has shape {shape}")
     pairing.refuse_output_of_other_labels(ops.name, ops.given, argument, out)

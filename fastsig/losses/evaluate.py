@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from fastsig.arrays.dtypes import Array
 from fastsig.dispatch import choice
 from fastsig.dispatch.availability import named, numba
@@ -10,7 +12,7 @@ from fastsig.kernels import plan
 from fastsig.kernels.c.status import library as c
 from fastsig.kernels.plan import Numbers
 from fastsig.losses.arguments import Operands
-from fastsig.losses.exact_sum import Total
+from fastsig.losses.exact_sum import UNIT_LOG2, Total
 
 NOTHING = (None, None, None)
 _OUTSIDE = {
@@ -69,3 +71,28 @@ def total_weight(ops: Operands, checks: int, backend: str | None, threads: int |
     return run(
         seen, plan.WEIGHTS, Numbers(), NOTHING, checks=checks & plan.BAD_WEIGHT, summed=True, backend=backend, threads=threads
     )  # fmt: skip
+
+
+class Sums(NamedTuple):
+    """What every reduction is a quotient of; those of parts of the elements add up to those of all."""
+
+    total: Total = Total()
+    weight: Total = Total()
+    """Of the elements that count; where no weight was given, or none was asked for, each has 1."""
+    counted: int = 0
+    """How many elements count."""
+
+    def plus(self, other: Sums) -> Sums:
+        return Sums(self.total + other.total, self.weight + other.weight, self.counted + other.counted)
+
+
+def sums(
+    ops: Operands, formula: int, numbers: Numbers, outputs: tuple[Array | None, ...] = NOTHING,
+    *, checks: int, weighed: bool, backend: str | None, threads: int | None,
+) -> Sums:  # fmt: skip
+    """One pass that sums the losses, and one more for the weights where these are asked for."""
+    total = run(ops, formula, numbers, outputs, checks=checks, summed=True, backend=backend, threads=threads)
+    count = ops.counted()
+    if weighed and ops.weight is not None:
+        return Sums(total, total_weight(ops, 0, backend, threads), count)
+    return Sums(total, Total(units=count << UNIT_LOG2), count)

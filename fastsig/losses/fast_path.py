@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import arraylikes
-from fastsig.arrays.devices import INTEROP, interop_of, library_of
+from fastsig.arrays.devices import INTEROP, interop_of, lazy_library_of, library_of
 from fastsig.dispatch import choice, gpu
 from fastsig.dispatch.availability import FROM_ENVIRONMENT
 from fastsig.dispatch.thresholds import LOSS_ELEMENTS
@@ -46,23 +46,27 @@ def quick(
             return NotImplemented
         given = (out,) if not wanted else (grad_out, hess_out) if wanted & WITH_HESS else (out, grad_out)
         return gpu.loss_again(formula, reduction, check, (*operands, *given), wanted)
-    if quick_loss is None or (backend is not None and backend != "c") or not (threads is None or (type(threads) is int and threads > 0)):
+    serves = quick_loss is not None and (backend is None or backend == "c") and (threads is None or (type(threads) is int and threads > 0))
+    code = _REDUCTIONS.get(reduction) if serves and type(reduction) is str else None
+    if code is not None:
+        count = loss_threads(operands[0], threads)
+        result = quick_loss(formula, code + wanted, check, count, *operands, label_smoothing, alpha, gamma, out, grad_out, hess_out)
+        if result is not NotImplemented:
+            return result
+        arrays = arraylikes.plain_arrays(operands)
+        if arrays is not None:
+            count = loss_threads(arrays[0], threads)
+            result = quick_loss(formula, code + wanted, check, count, *arrays, label_smoothing, alpha, gamma, out, grad_out, hess_out)
+            if result is NotImplemented or arrays[0] is operands[0]:
+                return result
+            given = (grad_out, hess_out) if wanted & WITH_HESS else (out, grad_out)
+            return _like(operands[0], result, wanted, code == _REDUCTIONS["none"], given)
+    library = lazy_library_of(*operands)
+    if library is None:
         return NotImplemented
-    code = _REDUCTIONS.get(reduction) if type(reduction) is str else None
-    if code is None:
-        return NotImplemented
-    count = loss_threads(operands[0], threads)
-    result = quick_loss(formula, code + wanted, check, count, *operands, label_smoothing, alpha, gamma, out, grad_out, hess_out)
-    if result is not NotImplemented:
-        return result
-    arrays = arraylikes.plain_arrays(operands)
-    if arrays is None:
-        return NotImplemented
-    count = loss_threads(arrays[0], threads)
-    result = quick_loss(formula, code + wanted, check, count, *arrays, label_smoothing, alpha, gamma, out, grad_out, hess_out)
-    if result is NotImplemented or arrays[0] is operands[0]:
-        return result
-    return _like(operands[0], result, wanted, code == _REDUCTIONS["none"], (grad_out, hess_out) if wanted & WITH_HESS else (out, grad_out))
+    options = {"label_smoothing": label_smoothing, "alpha": alpha, "gamma": gamma}
+    outs = {"out": out, "grad_out": grad_out, "hess_out": hess_out}
+    return interop_of(library).loss(formula, wanted, operands, reduction, check, outs, backend, threads, options)
 
 
 def _like(logits: Any, result: Any, wanted: int, elementwise: bool, given: tuple[Any, Any]) -> Any:

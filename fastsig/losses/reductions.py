@@ -41,7 +41,7 @@ def reduced(total: Total, reduction: str, count: int, weight: Total | None, dtyp
     return total.over(count, dtype) if weight is None else total.over_total(weight, dtype)
 
 
-def _divisor(reduction: str, count: int, weight: Total | None) -> tuple[int, int]:
+def divisor(reduction: str, count: int, weight: Total | None) -> tuple[int, int]:
     """What the gradient is divided by, as numerator and denominator; where nothing counts every gradient is 0, and stays so."""
     if reduction in ("none", "sum"):
         return 1, 1
@@ -95,7 +95,7 @@ def value_and_grad(
     if reduction == "weighted_mean" and ops.weight is not None:
         weight = total_weight(ops, checks, backend, threads)
     count = ops.counted() if reduction in ("mean", "weighted_mean") else 1
-    head, rest = reciprocal(*_divisor(reduction, count, weight), ops.code == dtypes.F64)
+    head, rest = reciprocal(*divisor(reduction, count, weight), ops.code == dtypes.F64)
     numbers = numbers._replace(scale=head, scale_lo=rest)
     outputs = (None if loss is None else loss.array, grad.array, None)
     total = run(ops, formula, numbers, outputs, checks=checks, summed=summed, backend=backend, threads=threads)
