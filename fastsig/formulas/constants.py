@@ -41,7 +41,7 @@ class Constants(NamedTuple):
     a_max: float
     """beyond this |x| every result has reached its limit: x e^-x rounds to 0"""
     a_far: float
-    """up to this a, 2^up_log2 e^-a is a normal number; beyond it a times e^-a rounds to 0, also with a weight of 2^up_log2 / 2^24"""
+    """up to this a, 2^up_log2 e^-a is a normal number; beyond it 2 a e^-a rounds to 0 with a weight of up to 2^30 too"""
     lift: float
     """2^lift_log2: makes every positive number, subnormals included, a normal one"""
     lift_log2: float
