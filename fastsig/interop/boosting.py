@@ -66,7 +66,7 @@ class _Loss:
     def derivatives(self, margins: Any, labels: Any, weight: Any, threads: int | None) -> tuple[Any, Any]:
         targets, options = self._arguments(margins, labels, weight)
         function = fs.bce_with_logits_grad_hess if self.name == "bce" else fs.sigmoid_focal_loss_grad_hess
-        return function(margins, targets, threads=threads, **options)  # type: ignore[no-any-return]
+        return function(margins, targets, threads=threads, **options)
 
     def mean(self, margins: Any, labels: Any, weight: Any, threads: int | None) -> float:
         """As the libraries average their own: over the weights."""
@@ -502,7 +502,9 @@ def lightgbm_sklearn_metric(
     return _made(_LightGBMEstimatorMetric, "lightgbm_sklearn_metric", "lightgbm", locals())
 
 
-def xgboost_base_score(labels: Any, weight: Any = None, *, pos_weight: Any = None, label_smoothing: float = 0.0, kind: str = "margin") -> Any:
+def xgboost_base_score(
+    labels: Any, weight: Any = None, *, pos_weight: Any = None, label_smoothing: float = 0.0, kind: str = "margin"
+) -> Any:
     """XGBoost's ``base_score`` for these labels: where its own logistic objective begins, and an objective of ours cannot.
 
     ``logit(mean(labels))``, the margin at which cross-entropy is least before there is any tree.
