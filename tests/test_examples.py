@@ -11,6 +11,7 @@ from processes import printed
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NEEDS = {
     "binary_classifier": ["sklearn", "scipy"],
+    "boosting_rare_positives": ["sklearn", "xgboost", "lightgbm"],
     "multi_label_classifier": ["sklearn", "scipy"],
     "sigmoid_beside_softmax": ["sklearn", "scipy"],
     "torch_training": ["torch"],
@@ -44,6 +45,13 @@ def test_the_torch_model_has_learned(pytestconfig: pytest.Config) -> None:
     accuracy = re.search(r"accuracy (\d\.\d+)", said_by("torch_training", pytestconfig))
     assert accuracy is not None
     assert float(accuracy[1]) > 0.9
+
+
+def test_every_objective_finds_the_rare_positives(pytestconfig: pytest.Config) -> None:
+    """Guessing would have a precision of 0.01."""
+    rows = re.findall(r"^.+ (?:XGBoost|LightGBM) +(0\.\d+)$", said_by("boosting_rare_positives", pytestconfig), re.MULTILINE)
+    assert len(rows) == 6
+    assert all(float(precision) > 0.4 for precision in rows)
 
 
 def test_every_class_of_the_multi_label_classifier_has_learned(pytestconfig: pytest.Config) -> None:
