@@ -111,6 +111,32 @@ static void FN(focal_block)(const R *x, const R *t, const R *weight, R *l, R *g,
     if (k.scale != 1) LOOP(n) g[j] = FN(scaled)(g[j], k.scale, k.scale_lo);
 }
 
+/* Gradient and hessian; the gradient is that of focal_block. The hessian is counted in `unit` until the power is multiplied. */
+static void FN(focal_derivatives)(const R *x, const R *t, const R *weight, R *g, R *h, R *m, R *unit, size_t n, FN(numbers) k) {
+    LOOP(n) {
+        R xj = x[j], tj = t[j], z = FN(exp_far)(absolute(xj)), w = FN(lesser_up)(z);
+        R loss = FN(plain_loss)(FN(capped)(xj), z, tj, sub(1, tj));
+        R share = mul(weight[j], FN(focal_share)(tj, k.alpha, k.beta));
+        R miss = FN(focal_miss)(xj, mul(w, K(down)), tj);
+        m[j] = miss;
+        unit[j] = FN(focal_unit)(share);
+        g[j] = mul(share, FN(focal_slope)(xj, mul(w, K(down)), tj, miss, loss, k.gamma));
+        h[j] = FN(shared_curve)(FN(focal_curve)(xj, z, w, tj, miss, loss, k.gamma), share);
+    }
+    if (!k.whole) LOOP(n) {
+        R f = FN(focal_power)(x[j], FN(exp_up)(absolute(x[j])), t[j], m[j], k.gamma, k.gamma_lo);
+        g[j] = mul(g[j], f);
+        h[j] = mul(mul(h[j], f), unit[j]);
+    }
+    else {
+        for (int i = 0; i < (int)k.gamma; i++) LOOP(n) {
+            g[j] = mul(g[j], m[j]);
+            h[j] = mul(h[j], m[j]);
+        }
+        LOOP(n) h[j] = mul(h[j], unit[j]);
+    }
+}
+
 /* ---- results to where they belong ---- */
 
 /* a line at a time: a call of memcpy takes longer than its few lines */
@@ -150,6 +176,7 @@ static int FN(violations)(int64_t check, const R *x, const R *t, const R *weight
     if (check & BAD_PROBABILITY) violations |= FN(outside)(x, n, 1) ? BAD_PROBABILITY : 0;
     if (check & BAD_WEIGHT) violations |= FN(outside)(weight, n, K(greatest)) ? BAD_WEIGHT : 0;
     if (check & BAD_POS_WEIGHT) violations |= FN(outside)(pos_weight, n, K(greatest)) ? BAD_POS_WEIGHT : 0;
+    if (check & BAD_ALPHA) violations |= FN(outside)(pos_weight, n, 1) ? BAD_ALPHA : 0;
     return violations;
 }
 
@@ -214,7 +241,12 @@ static int FN(evaluate)(const FN(pass) *pass, FN(operands) of, R *const to[OUT_C
         LOOP(n) to[OUT_LOSS][j] = FN(weighted)(FN(bce)(of.x[j], of.t[j]), of.weight[j]);
     } else if (formula == FORMULA_FOCAL) {
         if (!k.whole) of.x = FN(kept)(of.x, b->xs, n), of.t = FN(kept)(of.t, b->ts, n);
-        FN(focal_block)(of.x, of.t, of.weight, to[OUT_LOSS], to[OUT_GRAD], b->terms, b->unused, n, k);
+        if (pass->has_pos) { /* alpha of each element */
+            LOOP(n) b->weights[j] = mul(of.weight[j], FN(focal_share)(of.t[j], of.pos_weight[j], sub(1, of.pos_weight[j])));
+            of.weight = b->weights;
+        }
+        if (to[OUT_HESS]) FN(focal_derivatives)(of.x, of.t, of.weight, to[OUT_GRAD], to[OUT_HESS], b->terms, b->misses, n, k);
+        else FN(focal_block)(of.x, of.t, of.weight, to[OUT_LOSS], to[OUT_GRAD], b->terms, b->unused, n, k);
     } else if (pass->p->sum) {
         LOOP(n) to[OUT_LOSS][j] = of.weight[j];
     }

@@ -9,7 +9,7 @@ from .gates.cells import gru_cell, gru_cell_backward, lstm_cell, lstm_cell_backw
 from .gates.gated import glu, glu_backward, swiglu, swiglu_backward
 from .losses.accumulator import BCEAccumulator
 from .losses.cross_entropy import bce, bce_with_logits, bce_with_logits_grad_hess, bce_with_logits_value_and_grad
-from .losses.focal import sigmoid_focal_loss, sigmoid_focal_loss_value_and_grad
+from .losses.focal import sigmoid_focal_loss, sigmoid_focal_loss_grad_hess, sigmoid_focal_loss_value_and_grad
 from .system.num_threads import get_num_threads, set_num_threads
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "set_num_threads",
     "sigmoid",
     "sigmoid_focal_loss",
+    "sigmoid_focal_loss_grad_hess",
     "sigmoid_focal_loss_value_and_grad",
     "sigmoid_grad",
     "silu",

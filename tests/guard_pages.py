@@ -96,5 +96,7 @@ def losses(backend: str) -> int:
             fs.bce_with_logits_grad_hess(x, t, pos_weight=weight, grad_out=grad, hess_out=x, backend=backend)
             fs.bce(t, t, weight=weight, reduction="sum", backend=backend)
             fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=1.5, grad_out=grad, backend=backend)
-            count += 5
+            x[...], t[...] = 0.5, 1
+            fs.sigmoid_focal_loss_grad_hess(x, t, gamma=1.5, alpha=x, grad_out=grad, hess_out=x, backend=backend)
+            count += 6
     return count

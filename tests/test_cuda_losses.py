@@ -99,6 +99,14 @@ def test_focal(gamma: float, alpha: float | None) -> None:
     agree("sigmoid_focal_loss_value_and_grad", x, t, alpha=alpha, gamma=gamma, weight=w, mask=mask)
 
 
+@pytest.mark.parametrize("gamma", [0, 0.5, 2])
+@pytest.mark.parametrize("dtype", REALS)
+def test_focal_gradient_and_hessian(gamma: float, dtype: str) -> None:
+    x, t, w, p, mask = data(2049, dtype)
+    agree("sigmoid_focal_loss_grad_hess", x, t, gamma=gamma)
+    agree("sigmoid_focal_loss_grad_hess", x, t, gamma=gamma, alpha=p / 16, weight=w, mask=mask)
+
+
 @pytest.mark.parametrize("kind", ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float64"])
 def test_targets_of_any_type(kind: str) -> None:
     x, t, *_ = data(1500)

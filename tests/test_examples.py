@@ -11,6 +11,7 @@ from processes import printed
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NEEDS = {
     "binary_classifier": ["sklearn", "scipy"],
+    "boosting_rare_positives": ["sklearn", "xgboost", "lightgbm"],
     "multi_label_classifier": ["sklearn", "scipy"],
     "newton_logistic_regression": ["sklearn", "scipy"],
     "platt_calibration": ["sklearn", "scipy"],
@@ -73,6 +74,13 @@ def test_the_model_on_dask_arrays_has_learned(pytestconfig: pytest.Config) -> No
     found, true = (list(map(float, re.search(rf"^{name} +(.*)$", said, re.MULTILINE)[1].split())) for name in ("weights", "true"))  # type: ignore[index]
     assert len(found) == len(true) == 5
     assert all(abs(a - b) < 0.1 for a, b in zip(found, true, strict=True))
+
+
+def test_every_objective_finds_the_rare_positives(pytestconfig: pytest.Config) -> None:
+    """Guessing would have a precision of 0.01."""
+    rows = re.findall(r"^.+ (?:XGBoost|LightGBM) +(0\.\d+)$", said_by("boosting_rare_positives", pytestconfig), re.MULTILINE)
+    assert len(rows) == 6
+    assert all(float(precision) > 0.4 for precision in rows)
 
 
 def test_every_class_of_the_multi_label_classifier_has_learned(pytestconfig: pytest.Config) -> None:

@@ -121,6 +121,7 @@ def losses(dtype: str, backend: str, threads: int, seed: int) -> dict[str, Any]:
         "hessian": lambda: fs.bce_with_logits_grad_hess(x, t, **how),
         "probabilities": lambda: fs.bce(probabilities, t, weight=weight, reduction="none", **how),
         "focal": lambda: fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=1.7, alpha=0.3, reduction="none", **how),
+        "focal hessian": lambda: fs.sigmoid_focal_loss_grad_hess(x, t, gamma=1.7, alpha=positive / 4, weight=weight, **how),
         "strided": lambda: fs.bce_with_logits_value_and_grad(x[::2], t[::2], **how),
         "Fortran order": lambda: fs.bce_with_logits_value_and_grad(np.resize(x, (40, 60)).T, np.resize(t, (40, 60)).T, **how),
         "integers": lambda: fs.bce_with_logits(integers, np.ones(99, int), reduction="none", **how),

@@ -286,6 +286,8 @@ ROOM_OF_LIBRARY = {
     "torch": r"interop/torch/.*|gradflow/.*",
     "cupy": r"interop/cupy\.py",
     "dask": r"interop/dask\.py",
+    "xgboost": r"interop/boosting\.py",
+    "lightgbm": r"interop/boosting\.py",
     "threadpoolctl": r"interop/threadpoolctl\.py",
     "fastsig._c": r"kernels/c/extension\.py",
     "numba.cuda": r"kernels/cuda/compiler\.py",

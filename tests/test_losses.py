@@ -102,6 +102,104 @@ def test_focal_of_halves_is_that_of_float32_rounded(gamma):
         assert got.tobytes() == expected.astype(np.float16).tobytes()
 
 
+HESSIAN_GAMMAS = [0, 0.001, *GAMMAS[1:]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("gamma", HESSIAN_GAMMAS)
+@pytest.mark.parametrize("soft", [False, True])
+def test_focal_hessian_in_ulp(dtype, gamma, soft):
+    """Of the largest of the terms, which cancel where it changes its sign; the gradient is that of the other functions."""
+    x, t, _, _ = sample(dtype, 200, soft)
+    if soft:
+        t[::3] = 10.0 ** np.random.default_rng(1).uniform(-30, 0, t[::3].size)
+    grad, hess = fs.sigmoid_focal_loss_grad_hess(x, t, gamma=gamma)
+    assert grad.tobytes() == fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=gamma, reduction="none")[1].tobytes()
+    allowed = 5 + (2.5 if soft else 2) * gamma
+    for i in range(x.size):
+        exact, largest = reference.focal_hessian(float(x[i]), float(t[i]), 0.25, gamma)
+        assert reference.ulps(hess[i], exact, dtype, max(largest, abs(exact))) <= allowed, (x[i], t[i])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_focal_hessian_keeps_its_tails(dtype):
+    """In ULP of itself, subnormal results included, which end with both tails."""
+    x = np.concatenate([np.linspace(-60, -12, 200), np.linspace(12, 120 if dtype == "float32" else 760, 200)]).astype(dtype)
+    for gamma in (0, 0.5, 2):
+        for t, logits in ((0, x), (1, -x)):
+            hess = fs.sigmoid_focal_loss_grad_hess(logits, t, gamma=gamma)[1]
+            for got, at in zip(hess, logits, strict=True):
+                exact = reference.focal_hessian(float(at), t, 0.25, gamma)[0]
+                assert reference.ulps(got, exact, dtype) <= 5 + 2 * gamma, (at, t, gamma)
+
+
+def test_focal_hessian_is_negative_far_on_the_wrong_side():
+    x = np.linspace(-6, 6, 1001)
+    hess = fs.sigmoid_focal_loss_grad_hess(x, 0)[1]
+    assert (hess[x < 2.79] > 0).all()
+    assert (hess[x > 2.80] < 0).all()
+    assert fs.sigmoid_focal_loss_grad_hess(-x, 1, alpha=0.75)[1].tobytes() == hess.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weight", [1e-30, 3.0, 1e37])
+def test_no_weight_makes_the_focal_hessian_overflow(dtype, weight):
+    """Nor loses it a tail that a large weight lifts."""
+    x = np.linspace(-100, 100, 401).astype(dtype)
+    w = np.dtype(dtype).type(weight)
+    for t in (0, 1):
+        hess = fs.sigmoid_focal_loss_grad_hess(x, t, alpha=None, weight=w)[1]
+        for got, at in zip(hess, x, strict=True):
+            exact, largest = (float(w) * v for v in reference.focal_hessian(float(at), t, None, 2))
+            assert reference.ulps(got, exact, dtype, max(largest, abs(exact))) <= 10, (at, t)
+
+
+def test_focal_hessian_with_gamma_0_is_that_of_cross_entropy():
+    x, t, _, _ = sample("float64", 300)
+    hess = fs.sigmoid_focal_loss_grad_hess(x, t, alpha=None, gamma=0)[1]
+    for got, at in zip(hess, x, strict=True):
+        assert reference.ulps(got, reference.bce_logits(float(at), 0)[2], "float64") <= 5, at
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("gamma", [0, 0.001, 0.5, 2, 1000])
+def test_focal_derivatives_at_the_edges(dtype, gamma):
+    x = np.array([inf, -inf, inf, -inf, 1e30, -1e30, inf, -inf, nan, 0.5], dtype)
+    t = np.array([1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.5, 0.25, 0.0, 0.0], dtype)
+    grad, hess = fs.sigmoid_focal_loss_grad_hess(x, t, alpha=None, gamma=gamma)
+    assert grad[:6].tolist() == [0, 0, 1, -1, 1, -1]
+    assert hess[:8].tolist() == [0] * 8
+    assert np.isnan([grad[8], hess[8]]).all()
+    mask = np.arange(10) == 9
+    grad, hess = fs.sigmoid_focal_loss_grad_hess(x, t, gamma=gamma, mask=mask)
+    alone = fs.sigmoid_focal_loss_grad_hess(x[9:], t[9:], gamma=gamma)
+    assert (grad.tolist(), hess.tolist()) == ([0] * 9 + alone[0].tolist(), [0] * 9 + alone[1].tolist())
+
+
+@pytest.mark.parametrize("gamma", [1.5, 2])
+def test_focal_hessian_of_halves_is_that_of_float32_rounded(gamma):
+    x, t, _, _ = sample("float32", 200, soft=False)
+    x, t = np.clip(x, -60000, 60000).astype(np.float16), t.astype(np.float16)
+    wide = fs.sigmoid_focal_loss_grad_hess(x.astype(np.float32), t.astype(np.float32), gamma=gamma)
+    for got, expected in zip(fs.sigmoid_focal_loss_grad_hess(x, t, gamma=gamma), wide, strict=True):
+        assert got.tobytes() == expected.astype(np.float16).tobytes()
+
+
+@pytest.mark.parametrize("gamma", [1.5, 2])
+def test_alpha_may_be_an_array(gamma):
+    """One number a label: the bits of each column alone; and an array of one value has those of the number."""
+    x, t, w, _ = sample("float32", 300)
+    x, t, w = (a[: a.size // 3 * 3].reshape(-1, 3) for a in (x, t, w))
+    alpha = np.array([0.25, 0.5, 1.0])
+    for column in range(3):
+        at = np.s_[:, column]
+        for function in (fs.sigmoid_focal_loss_grad_hess, lambda *a, **o: fs.sigmoid_focal_loss_value_and_grad(*a, reduction="none", **o)):
+            whole = function(x, t, alpha=alpha, gamma=gamma, weight=w)
+            alone = function(x[at], t[at], alpha=float(alpha[column]), gamma=gamma, weight=w[at])
+            assert [part[at].tobytes() for part in whole] == [part.tobytes() for part in alone]
+    assert fs.sigmoid_focal_loss(x, t, alpha=np.full(x.shape, 0.25)) == fs.sigmoid_focal_loss(x, t)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bce_of_probabilities_in_ulp(dtype):
     rng = np.random.default_rng(3)
@@ -212,5 +310,6 @@ def test_no_floating_point_exception_is_raised():
         fs.bce_with_logits_value_and_grad(x, t, weight=w, pos_weight=p, label_smoothing=0.1)
         fs.bce_with_logits_value_and_grad(x, t)
         fs.sigmoid_focal_loss(x, t, gamma=1.5)
+        fs.sigmoid_focal_loss_grad_hess(x, t, gamma=1.5, weight=w * 1e37)
         fs.bce([0.0, 1.0], [1, 0])
         np.ones(4) / np.float64(3)

@@ -52,6 +52,11 @@ CALLS = {
     "probabilities": lambda x, t, o, **how: raw(fs.bce(fs.sigmoid(x), t, weight=o["weight"], mask=o["mask"], **how)),
     "focal_whole": lambda x, t, o, **how: raw(*fs.sigmoid_focal_loss_value_and_grad(x, t, weight=o["weight"], **how)),
     "focal": lambda x, t, o, **how: raw(*fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=2.5, mask=o["mask"], **how)),
+    "focal_alphas": lambda x, t, o, **how: raw(fs.sigmoid_focal_loss(x, t, alpha=o["pos_weight"] / 4, weight=o["weight"], **how)),
+    "focal_grad_hess_whole": lambda x, t, o, **how: raw(*fs.sigmoid_focal_loss_grad_hess(x, t, weight=o["weight"] * 1e3, **how)),
+    "focal_grad_hess": lambda x, t, o, **how: raw(
+        *fs.sigmoid_focal_loss_grad_hess(x, t, alpha=o["pos_weight"] / 4, gamma=2.5, mask=o["mask"], **how)
+    ),
 }
 
 

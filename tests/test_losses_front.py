@@ -24,6 +24,7 @@ LOSSES: dict[str, set[str]] = {
     "bce_with_logits_grad_hess": {"weight", "pos_weight", "label_smoothing", "mask", "grad_out", "hess_out"},
     "sigmoid_focal_loss": {"weight", "mask", "reduction", "out"} | FOCAL,
     "sigmoid_focal_loss_value_and_grad": {"weight", "mask", "reduction", "out", "grad_out"} | FOCAL,
+    "sigmoid_focal_loss_grad_hess": {"weight", "mask", "grad_out", "hess_out"} | FOCAL,
 }
 
 
@@ -116,7 +117,8 @@ def calls(draw: st.DrawFn) -> tuple[str, tuple[Any, ...], dict[str, Any], dict[s
         if options["mask"].size and not options["mask"].any():
             del options["mask"]
     if "gamma" in knows:
-        options |= {"alpha": draw(st.sampled_from([None, 0.25])), "gamma": draw(st.sampled_from([0.0, 1.5, 2.0]))}
+        alpha = draw(st.sampled_from([None, 0.25, random.random(shape[-1:]), random.random(shape) * 1.1]))
+        options |= {"alpha": alpha, "gamma": draw(st.sampled_from([0.0, 1.5, 2.0]))}
     if draw(some):
         options["check"] = draw(some)
     if draw(some):

@@ -72,6 +72,20 @@ def test_focal_refuses_numbers_out_of_range(alpha, gamma):
         fs.sigmoid_focal_loss(X, T, alpha=alpha, gamma=gamma)
 
 
+@pytest.mark.parametrize("alpha", [[0.25, 1.5, 0, 0], [-0.1] * 4, [np.nan] * 4, np.float64([2])])
+def test_focal_refuses_arrays_of_alpha_out_of_range(alpha):
+    for function in (fs.sigmoid_focal_loss, fs.sigmoid_focal_loss_value_and_grad, fs.sigmoid_focal_loss_grad_hess):
+        with pytest.raises(ValueError, match=rf"^{function.__name__}: alpha must lie in \[0, 1\]"):
+            function(X, T, alpha=alpha)
+        function(X, T, alpha=alpha, check=False)
+    with pytest.raises(ValueError, match=r"alpha of shape \(3,\).*logits of shape \(4,\)"):
+        fs.sigmoid_focal_loss(X, T, alpha=[0.1, 0.2, 0.3])
+    grad = np.zeros(4, np.float32)
+    with pytest.raises(ValueError, match="alpha"):
+        fs.sigmoid_focal_loss_grad_hess(X, T, alpha=alpha, grad_out=grad)
+    assert not grad.any()
+
+
 def test_check_false_skips_the_look():
     assert np.isfinite(fs.bce_with_logits(X, T * 3, check=False))
 
@@ -133,6 +147,20 @@ def test_a_focal_loss_may_replace_its_own_inputs(dtype, gamma, backend):
         inputs = [x.copy(), t.copy()]
         fs.sigmoid_focal_loss(*inputs, gamma=gamma, reduction="none", out=inputs[given], backend=backend)
         assert inputs[given].tobytes() == loss.tobytes()
+
+
+@pytest.mark.parametrize("gamma", [0, 2, 1.5])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_focal_derivatives_may_replace_their_inputs(dtype, gamma, backend):
+    t = (np.arange(3000) % 3 / 2).astype(dtype)
+    x = np.linspace(-9, 9, t.size).astype(dtype)
+    alpha = (np.arange(t.size) % 5 / 4).astype(dtype)
+    expected = fs.sigmoid_focal_loss_grad_hess(x, t, alpha=alpha, gamma=gamma, backend=backend)
+    for places in ((0, 1), (1, 0), (1, 2), (2, 0)):
+        inputs = [x.copy(), t.copy(), alpha.copy()]
+        outs = [inputs[place] for place in places]
+        fs.sigmoid_focal_loss_grad_hess(*inputs[:2], alpha=inputs[2], gamma=gamma, grad_out=outs[0], hess_out=outs[1], backend=backend)
+        assert [out.tobytes() for out in outs] == [part.tobytes() for part in expected], places
 
 
 def test_a_gradient_that_would_corrupt_an_input_is_refused():

@@ -29,18 +29,19 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "bce_with_logits_grad_hess": fs.bce_with_logits_grad_hess,
     "sigmoid_focal_loss": fs.sigmoid_focal_loss,
     "sigmoid_focal_loss_value_and_grad": fs.sigmoid_focal_loss_value_and_grad,
+    "sigmoid_focal_loss_grad_hess": fs.sigmoid_focal_loss_grad_hess,
     "BCEAccumulator.update": updated,
 }
 FIRST = {name: "probs" if name == "bce" else "logits" for name in LOSSES}
 TAKES_POS_WEIGHT = {"bce_with_logits", "bce_with_logits_value_and_grad", "bce_with_logits_grad_hess", "BCEAccumulator.update"}
-UNREDUCED = {name: {"reduction": "none"} for name in LOSSES} | {"bce_with_logits_grad_hess": {}, "BCEAccumulator.update": {}}
+UNREDUCED = {name: {} if name.endswith("_grad_hess") or name == "BCEAccumulator.update" else {"reduction": "none"} for name in LOSSES}
 ELEMENTWISE = [name for name in LOSSES if name != "BCEAccumulator.update"]
 EACH = pytest.mark.parametrize("name", LOSSES)
 EACH_ELEMENTWISE = pytest.mark.parametrize("name", ELEMENTWISE)
 
 
 def operands_of(name: str) -> list[str]:
-    return ["targets", "weight", "mask"] + ["pos_weight"] * (name in TAKES_POS_WEIGHT)
+    return ["targets", "weight", "mask"] + ["pos_weight"] * (name in TAKES_POS_WEIGHT) + ["alpha"] * name.startswith("sigmoid_focal")
 
 
 EACH_OPERAND = pytest.mark.parametrize(("name", "operand"), [(name, operand) for name in LOSSES for operand in operands_of(name)])

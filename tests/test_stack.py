@@ -74,6 +74,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "hessian": lambda x, how: fs.bce_with_logits_grad_hess(x, x > 0, weight=abs(x), **how),
     "probabilities": lambda x, how: fs.bce(abs(x) / 1000, x > 0, reduction="none", **how),
     "focal": lambda x, how: fs.sigmoid_focal_loss_value_and_grad(x, x > 0, gamma=1.5, **how),
+    "focal hessian": lambda x, how: fs.sigmoid_focal_loss_grad_hess(x, x > 0, gamma=1.5, **how),
     "twelve axes": lambda x, how: fs.bce_with_logits(np.resize(x, (2,) * 12)[::-1, ::-1].swapaxes(0, 5), np.ones(2), **how),
     "Fortran order": lambda x, how: fs.bce_with_logits(np.resize(x, (64, 64)).T, 1.0, **how),
     "list": lambda x, how: fs.bce_with_logits(x.tolist(), 1, **how),

@@ -201,6 +201,8 @@ LOSSES: dict[str, Loss] = {
     "probabilities": lambda x, t, o: fs.bce(fs.sigmoid(x), t, weight=o["weight"], mask=o["mask"]),
     "focal": lambda x, t, o: fs.sigmoid_focal_loss_value_and_grad(x, t, weight=o["weight"]),
     "focal, gamma 2.5": lambda x, t, o: fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=2.5, mask=o["mask"], threads=THREADS),
+    "focal gradient and hessian": lambda x, t, o: fs.sigmoid_focal_loss_grad_hess(x, t, weight=o["weight"]),
+    "focal gradient and hessian, gamma 2.5": lambda x, t, o: fs.sigmoid_focal_loss_grad_hess(x, t, gamma=2.5, alpha=o["weight"] / 9),
 }
 
 

@@ -59,6 +59,7 @@ def losses() -> list[tuple[str, elementwise_kernels.Kernel]]:
             "every_option": everything,
             "bce_mean": plain._replace(formula=plan.PROBABILITIES),
             "focal_mean_value_and_grad": plain._replace(formula=plan.FOCAL, outputs=("grad",), scale="number"),
+            "focal_grad_hess": plain._replace(formula=plan.FOCAL, outputs=("grad", "hess"), summed=False),
         }
         found += [(f"loss_{name}_{dtype}", loss_kernels.loss(variant)) for name, variant in variants.items()]
         found.append((f"finish_{dtype}", totals.finish(dtype)))

@@ -33,7 +33,10 @@ SETTINGS = {
 SEEDS = {"headers": HEADER, "settings": json.dumps(SETTINGS).encode()}
 DTYPES = ("f2", "f4", "f8", ">f4", ">f8", "?", "i1", "u1", "i2", "i4", "u4", "i8", "u8", "c8", "O", "U3", "M8[s]", "f4,f8", "g")
 FUNCTIONS = ("sigmoid", "sigmoid_grad", "log_sigmoid", "softplus", "logit", "silu", "silu_grad", "tanh", "tanh_grad")
-LOSSES = ("bce_with_logits", "bce", "bce_with_logits_value_and_grad", "bce_with_logits_grad_hess", "sigmoid_focal_loss")
+LOSSES = (
+    "bce_with_logits", "bce", "bce_with_logits_value_and_grad", "bce_with_logits_grad_hess", "sigmoid_focal_loss",
+    "sigmoid_focal_loss_grad_hess",
+)  # fmt: skip
 NUMBERS = (0, 1, -1, 0.5, 2.0, 1e308, -0.0, float("nan"), float("inf"), True, None, "mean", "c", "numba", b"", (), [1.5], 1 << 70, 1j)
 
 

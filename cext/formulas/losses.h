@@ -69,6 +69,46 @@ FORMULA R FN(focal_slope)(R x, R w, R t, R m, R loss, R gamma) {
     return fma(mul(gamma, fma(-2, t, 1)), mul(r, c), g);
 }
 
+FORMULA R FN(exp_far)(R a) {
+    R b = select(a > K(a_far), K(a_far), a);
+    FN(parts) e = FN(exp_parts)(neg(b), K(magic_up));
+    return select(a > K(a_far), 0, fma(e.q, e.s, e.s));
+}
+
+FORMULA R FN(capped)(R x) {
+    x = select(x > K(a_far), K(a_far), x);
+    return select(x < -K(a_far), -K(a_far), x);
+}
+
+FORMULA R FN(focal_curve)(R x, R z, R w_up, R t, R m, R loss, R gamma) {
+    R w = mul(w_up, K(down));
+    R u = sub(1, w);
+    R near = select(t == 0, neg(x), x);
+    R l = mul(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_down_up));
+    l = select(near >= 0, l, loss);
+    R miss = select(near >= 0, w, u);
+    R miss_up = select(near >= 0, w_up, u);
+    R n = select(near >= 0, u, w);
+    R n_up = select(near >= 0, u, w_up);
+    R hard = fma(mul(gamma, l), fma(gamma, n, neg(miss)), mul(fma(2, gamma, 1), miss_up));
+    R c = fma(-2, t, 1);
+    R d = fma(-2, w, 1);
+    d = select(x >= 0, neg(d), d);
+    R g = select(x >= 0, sub(sub(1, t), w), sub(w, t));
+    R b = fma(loss, fma(sub(gamma, 1), mul(c, div(mul(w, u), m)), d), add(g, g));
+    R soft = mul(u, fma(mul(gamma, c), div(b, m), 1));
+    n_up = select(t == 0, n_up, select(t == 1, n_up, w_up));
+    return mul(n_up, select(t == 0, hard, select(t == 1, hard, soft)));
+}
+
+FORMULA R FN(focal_unit)(R share) {
+    return select(share > 1, 1, K(down));
+}
+
+FORMULA R FN(shared_curve)(R v, R share) {
+    return mul(select(share > 1, mul(share, K(down)), share), v);
+}
+
 FORMULA R FN(focal_power)(R x, R z, R t, R m, R g, R g_lo) {
     R far = select(t == 0, neg(x), x);
     far = select(far > 0, far, 0);

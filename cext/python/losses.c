@@ -390,7 +390,7 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
     choose_walk(c, summed);
     if (c->plan.check) {
         c->plan.check = BAD_TARGET | (c->plan.formula == FORMULA_PROBABILITIES ? BAD_PROBABILITY : 0) |
-                        (c->in[IN_WEIGHT] ? BAD_WEIGHT : 0) | (c->in[IN_POS_WEIGHT] ? BAD_POS_WEIGHT : 0);
+                        (c->in[IN_WEIGHT] ? BAD_WEIGHT : 0) | (!c->in[IN_POS_WEIGHT] ? 0 : c->plan.formula == FORMULA_FOCAL ? BAD_ALPHA : BAD_POS_WEIGHT);
     }
     if (!add_sources(c)) return NULL;
     if (!choose_layout(c, summed, what & WITH_GRAD, args[GRAD])) return NULL;

@@ -27,6 +27,7 @@ LOSSES = frozenset(
         "bce_with_logits_grad_hess",
         "sigmoid_focal_loss",
         "sigmoid_focal_loss_value_and_grad",
+        "sigmoid_focal_loss_grad_hess",
         "BCEAccumulator.update",
         "score",
     )

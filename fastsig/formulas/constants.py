@@ -40,6 +40,8 @@ class Constants(NamedTuple):
     it cannot overflow"""
     a_max: float
     """beyond this |x| every result has reached its limit: x e^-x rounds to 0"""
+    a_far: float
+    """up to this a, 2^up_log2 e^-a is a normal number; beyond it 2 a e^-a rounds to 0 with a weight of up to 2^30 too"""
     lift: float
     """2^lift_log2: makes every positive number, subnormals included, a normal one"""
     lift_log2: float
@@ -120,6 +122,7 @@ F32 = Constants(
     un_down_up=2.0**-34,
     un_up=2.0**-64,
     a_max=109.0,
+    a_far=131.0,
     lift=2.0**24,
     lift_log2=24.0,
     odds_lift=2.0**67,
@@ -197,6 +200,7 @@ F64 = Constants(
     un_down_up=2.0**-64,
     un_up=2.0**-128,
     a_max=752.0,
+    a_far=796.0,
     lift=2.0**53,
     lift_log2=53.0,
     odds_lift=2.0**515,

@@ -102,6 +102,62 @@ def focal_slope(x: Real, w: Real, t: Real, m: Real, loss: Real, gamma: Real) -> 
     return fma(mul(gamma, fma(-2, t, 1)), mul(r, c), g)
 
 
+def exp_far(a: Real) -> Real:
+    """2^up_log2 e^-a for a magnitude a, as ``exp_up``, but not only as far as e^-a itself can be told from 0: what it is multiplied
+    by may be large."""
+    k = constants(a)
+    b = select(a > k.a_far, k.a_far, a)
+    q, s = exp_parts(neg(b), k.magic_up)
+    return select(a > k.a_far, 0, fma(q, s, s))
+
+
+def capped(x: Real) -> Real:
+    """x, but no farther from 0 than ``exp_far`` looks."""
+    k = constants(x)
+    x = select(x > k.a_far, k.a_far, x)
+    return select(x < -k.a_far, -k.a_far, x)
+
+
+def focal_curve(x: Real, z: Real, w_up: Real, t: Real, m: Real, loss: Real, gamma: Real) -> Real:
+    """d2 focal/dx2 / (share m^gamma down), where loss is that of the capped x.
+
+    With t of 0 or 1 it is n (gamma loss (gamma n - m) + (2 gamma + 1) m), n = 1 - m. Of the factors n on the one hand, m and the loss
+    on the other, those are tiny that are on x's side of 0, and these are taken divided by down, as w_up is. With a soft t it is
+    v = sigmoid(x) sigmoid(-x) times 1 + gamma (1-2t) (loss ((gamma-1) (1-2t) v/m + sigmoid(-x) - sigmoid(x)) + 2 (sigmoid(x) - t)) / m.
+    """
+    k = constants(x)
+    w = mul(w_up, k.down)
+    u = sub(1, w)
+    near = select(t == 0, neg(x), x)
+    l = mul(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_down_up)
+    l = select(near >= 0, l, loss)
+    miss = select(near >= 0, w, u)
+    miss_up = select(near >= 0, w_up, u)
+    n = select(near >= 0, u, w)
+    n_up = select(near >= 0, u, w_up)
+    hard = fma(mul(gamma, l), fma(gamma, n, neg(miss)), mul(fma(2, gamma, 1), miss_up))
+    c = fma(-2, t, 1)
+    d = fma(-2, w, 1)
+    d = select(x >= 0, neg(d), d)
+    g = select(x >= 0, sub(sub(1, t), w), sub(w, t))
+    b = fma(loss, fma(sub(gamma, 1), mul(c, div(mul(w, u), m)), d), add(g, g))
+    soft = mul(u, fma(mul(gamma, c), div(b, m), 1))
+    n_up = select(t == 0, n_up, select(t == 1, n_up, w_up))
+    return mul(n_up, select(t == 0, hard, select(t == 1, hard, soft)))
+
+
+def focal_unit(share: Real) -> Real:
+    """What ``shared_curve`` is counted in: down, or 1 for shares that would let it overflow."""
+    k = constants(share)
+    return select(share > 1, 1, k.down)
+
+
+def shared_curve(v: Real, share: Real) -> Real:
+    """share v down / focal_unit, where v is counted in down."""
+    k = constants(v)
+    return mul(select(share > 1, mul(share, k.down), share), v)
+
+
 def focal_power(x: Real, z: Real, t: Real, m: Real, g: Real, g_lo: Real) -> Real:
     """m^(g + g_lo) as e^-a, a = (g + g_lo) (y + r), where y + r = -log m: an error of a as small as the last bit of 1 is one ULP
     of the power, so a and its factors are carried as pairs. With t of 0 or 1, -log m is log(1 + e^x) or log(1 + e^-x) and loses

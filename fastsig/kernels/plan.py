@@ -16,8 +16,9 @@ from fastsig.system.float_environment import in_default_environment
 
 BLOCK = 1024
 LOGITS, PROBABILITIES, FOCAL, WEIGHTS = range(4)
-BAD_TARGET, BAD_PROBABILITY, BAD_WEIGHT, BAD_POS_WEIGHT = 1, 2, 4, 8
+BAD_TARGET, BAD_PROBABILITY, BAD_WEIGHT, BAD_POS_WEIGHT, BAD_ALPHA = 1, 2, 4, 8, 64
 INPUTS = ("x", "targets", "weight", "pos_weight", "mask")
+"""Of a focal loss, ``alpha`` where it is an array stands in the place of ``pos_weight``."""
 SUM_DIGITS, SUM_NAN, SUM_INF, SUM_NEG_INF, SUM_WORDS = 68, 68, 69, 70, 72
 SOURCE = 6
 """Words of one source: data, type, whole, period, ndim, geometry."""

@@ -64,7 +64,8 @@ class Operands(NamedTuple):
             return 0
         _, _, weight, pos_weight, _ = self.inputs
         checks = plan.BAD_TARGET | (plan.BAD_PROBABILITY if formula == plan.PROBABILITIES else 0)
-        return checks | (0 if weight is None else plan.BAD_WEIGHT) | (0 if pos_weight is None else plan.BAD_POS_WEIGHT)
+        bad_fourth = plan.BAD_ALPHA if formula == plan.FOCAL else plan.BAD_POS_WEIGHT
+        return checks | (0 if weight is None else plan.BAD_WEIGHT) | (0 if pos_weight is None else bad_fourth)
 
 
 def read_values(function: str, argument: str, value: Any) -> Values:
@@ -84,12 +85,13 @@ def _readable(function: str, argument: str, value: Any, array: Array) -> Array:
 
 
 @in_default_environment
-def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_weight: Any, mask: Any) -> Any:
-    """The call's arrays, converted only where no kernel can read them in place; those of a GPU as its backend describes them."""
-    given = {first: x, "targets": targets, "weight": weight, "pos_weight": pos_weight, "mask": mask}
+def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_weight: Any, mask: Any, fourth: str = "pos_weight") -> Any:
+    """The call's arrays, converted only where no kernel can read them in place; those of a GPU as its backend describes them. In the
+    place of ``pos_weight`` there may be another argument, whose name is then ``fourth``."""
+    given = {first: x, "targets": targets, "weight": weight, fourth: pos_weight, "mask": mask}
     device = common_device(**given)
     if device != "cpu":
-        return gpu.losses(function, x, device, None).operands(function, first, tuple(given.values()))
+        return gpu.losses(function, x, device, None).operands(function, tuple(given), tuple(given.values()))
     present = {argument: value for argument, value in given.items() if value is not None or argument in (first, "targets")}
     read = {argument: read_values(function, argument, value) for argument, value in present.items()}
     if mask is None:
@@ -113,7 +115,7 @@ def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_w
     size = 1
     for length in shape:
         size *= length
-    ts, ws, ps, ms = (arrays.get(argument) for argument in plan.INPUTS[1:])
+    ts, ws, ps, ms = (arrays.get(argument) for argument in [*given][1:])
     return Operands(function, (xs, ts, ws, ps, ms), shape, size, xs.dtype, code, given)
 
 
@@ -131,10 +133,15 @@ def smoothing(ops: Operands, label_smoothing: float) -> Numbers:
     return Numbers(keep=1 - float(label_smoothing), floor=float(label_smoothing) / 2) if label_smoothing else Numbers()
 
 
+def split_alpha(alpha: Any) -> tuple[Any, Any]:
+    """A focal loss's alpha as a number, or as an array that is one of the operands."""
+    return (alpha, None) if alpha is None or isinstance(alpha, str) or _is_number(alpha) else (None, alpha)
+
+
 @in_default_environment
-def focal(ops: Operands, alpha: float | None, gamma: float) -> Numbers:
+def focal(ops: Operands, alpha: Any, gamma: float) -> Numbers:
     if alpha is not None and (not _is_number(alpha) or not 0 <= alpha <= 1):
-        raise ValueError(f"{ops.name}: alpha={alpha!r} must be a number in [0, 1], or None to weigh both classes alike")
+        raise ValueError(f"{ops.name}: alpha={alpha!r} must be a number in [0, 1] or an array of such, or None to weigh both classes alike")
     if not _is_number(gamma) or not 0 <= gamma <= 1000:
         raise ValueError(f"{ops.name}: gamma={gamma!r} must be a number in [0, 1000]; 0 is plain cross-entropy")
     head = float(np.float32(gamma)) if ops.code != dtypes.F64 else float(gamma)

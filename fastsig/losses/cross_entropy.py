@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastsig.kernels.plan import LOGITS, PROBABILITIES, WITH_GRAD, WITH_HESS, Numbers
-from fastsig.losses.arguments import on_gpu, operands, output, smoothing
-from fastsig.losses.evaluate import run
+from fastsig.losses.arguments import operands, smoothing
 from fastsig.losses.fast_path import quick
-from fastsig.losses.reductions import checks_of, value, value_and_grad
+from fastsig.losses.reductions import grad_hess, value, value_and_grad
 
 
 def bce_with_logits(
@@ -301,12 +300,4 @@ def bce_with_logits_grad_hess(
     if result is not NotImplemented:
         return result  # type: ignore[no-any-return]
     ops = operands("bce_with_logits_grad_hess", "logits", logits, targets, weight, pos_weight, mask)
-    numbers = smoothing(ops, label_smoothing)
-    gpu = on_gpu(ops, backend)
-    if gpu is not None:
-        return gpu.grad_hess(ops, numbers, check, grad_out, hess_out)  # type: ignore[no-any-return]
-    grad = output(ops, "grad_out", grad_out)
-    hess = output(ops, "hess_out", hess_out, (grad_out,))
-    checks = checks_of(ops, LOGITS, check, (grad_out, hess_out), backend, threads)
-    run(ops, LOGITS, numbers, (None, grad.array, hess.array), checks=checks, summed=False, backend=backend, threads=threads)
-    return grad.finish(), hess.finish()
+    return grad_hess(ops, LOGITS, smoothing(ops, label_smoothing), check, grad_out, hess_out, backend, threads)

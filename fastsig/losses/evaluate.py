@@ -20,6 +20,7 @@ _OUTSIDE = {
     plan.BAD_PROBABILITY: "probs must lie in [0, 1] and not be NaN; for logits call bce_with_logits, or skip this look with check=False",
     plan.BAD_WEIGHT: "weight must be finite and not negative; use 0 (or mask=) for elements that shall not count",
     plan.BAD_POS_WEIGHT: "pos_weight must be finite and not negative; 1 leaves the positive term as it is",
+    plan.BAD_ALPHA: "alpha must lie in [0, 1]; 0.5 everywhere, or alpha=None, weighs both classes alike",
 }
 
 

@@ -102,3 +102,16 @@ def value_and_grad(
     if loss is not None:
         return loss.finish(), grad.finish()
     return _stored(ops, out, dtype, total, reduction, weight), grad.finish()
+
+
+def grad_hess(
+    ops: Operands, formula: int, numbers: Numbers, check: bool, grad_out: Any, hess_out: Any, backend: str | None, threads: int | None
+) -> tuple[Any, Any]:
+    gpu = on_gpu(ops, backend)
+    if gpu is not None:
+        return gpu.grad_hess(ops, formula, numbers, check, grad_out, hess_out)  # type: ignore[no-any-return]
+    grad = output(ops, "grad_out", grad_out)
+    hess = output(ops, "hess_out", hess_out, (grad_out,))
+    checks = checks_of(ops, formula, check, (grad_out, hess_out), backend, threads)
+    run(ops, formula, numbers, (None, grad.array, hess.array), checks=checks, summed=False, backend=backend, threads=threads)
+    return grad.finish(), hess.finish()

@@ -95,7 +95,7 @@ class _Element:
         checks = [(t, 1)] if self.variant.formula in (LOGITS, PROBABILITIES, FOCAL) else []
         checks += [(x, 1)] if self.variant.formula == PROBABILITIES else []
         checks += [(weight, k.greatest)] if "weight" in given else []
-        checks += [(given["pos_weight"], k.greatest)] if "pos_weight" in given else []
+        checks += [(given["pos_weight"], 1 if self.variant.formula == FOCAL else k.greatest)] if "pos_weight" in given else []
         for value, most in checks:
             results = {name: select(value >= 0, select(value <= most, result, k.nan), k.nan) for name, result in results.items()}
         return results
@@ -126,6 +126,11 @@ class _Element:
         return {"loss": weight}
 
     def _focal(self, x: Any, t: Any, weight: Any, given: dict[str, Any]) -> dict[str, Any]:
+        if "pos_weight" in given:  # alpha of each element
+            weight = F["mul"](weight, F["focal_share"](t, given["pos_weight"], F["sub"](1, given["pos_weight"])))
+        return self._focal_derivatives(x, t, weight) if "hess" in self.variant.outputs else self._focal_loss(x, t, weight)
+
+    def _focal_loss(self, x: Any, t: Any, weight: Any) -> dict[str, Any]:
         builder, n, mul, weighted = self.builder, self.numbers, F["mul"], F["weighted"]
         z = F["exp_up"](F["absolute"](x))
         w = mul(UNGUARDED["lesser_up"](z), F["constants"](z).down)
@@ -145,6 +150,30 @@ class _Element:
         with cgutils.for_range(builder, self.power, intp=el.I64):
             times(m)
         return {name: Traced(builder, builder.load(slot)) for name, slot in slots.items()}
+
+    def _focal_derivatives(self, x: Any, t: Any, weight: Any) -> dict[str, Any]:
+        builder, n, mul = self.builder, self.numbers, F["mul"]
+        z = F["exp_far"](F["absolute"](x))
+        w_up = F["lesser_up"](z)
+        w = mul(w_up, F["constants"](z).down)
+        loss = F["plain_loss"](F["capped"](x), z, t, F["sub"](1, t))
+        share = mul(weight, F["focal_share"](t, n["alpha"], n["beta"]))
+        m = F["focal_miss"](x, w, t)
+        slots = {name: cgutils.alloca_once(builder, self.real) for name in ("grad", "hess")}
+
+        def times(factor: Any) -> None:
+            for slot in slots.values():
+                builder.store(mul(Traced(builder, builder.load(slot)), factor).code, slot)
+
+        builder.store(mul(share, F["focal_slope"](x, w, t, m, loss, n["gamma"])).code, slots["grad"])
+        curve = F["shared_curve"](F["focal_curve"](x, z, w_up, t, m, loss, n["gamma"]), share)
+        builder.store(curve.code, slots["hess"])
+        with builder.if_then(builder.icmp_signed("<", self.power, el.I64(0))):
+            times(F["focal_power"](x, F["exp_up"](F["absolute"](x)), t, m, n["gamma"], n["gamma_lo"]))
+        with cgutils.for_range(builder, self.power, intp=el.I64):
+            times(m)
+        results = {name: Traced(builder, builder.load(slot)) for name, slot in slots.items()}
+        return {"grad": results["grad"], "hess": mul(results["hess"], F["focal_unit"](share))}
 
 
 def _bits(u: int) -> list[int]:

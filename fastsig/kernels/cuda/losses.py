@@ -15,7 +15,7 @@ from fastsig.arrays.gpu import DeviceArray
 from fastsig.kernels.cuda import elementwise as calls
 from fastsig.kernels.cuda import launch, loss_kernels, repeats, sums, totals
 from fastsig.kernels.cuda.elementwise_kernels import DIMENSIONS
-from fastsig.kernels.plan import BLOCK, INPUTS, LOGITS, SUM_WORDS, WITH_GRAD, WITH_HESS, Numbers, elements_shape, reciprocal
+from fastsig.kernels.plan import BLOCK, INPUTS, SUM_WORDS, WITH_GRAD, WITH_HESS, Numbers, elements_shape, reciprocal
 
 _NO_OPTIONS = Numbers()
 
@@ -53,9 +53,9 @@ class DeviceOperands(NamedTuple):
         return self.inputs[2]
 
 
-def operands(function: str, first: str, given: Sequence[Any]) -> DeviceOperands:
-    """The arrays of a loss, checked as those of the host are."""
-    names = (first, "targets", "weight", "pos_weight", "mask")
+def operands(function: str, names: tuple[str, ...], given: Sequence[Any]) -> DeviceOperands:
+    """The arrays of a loss by the caller's names, in the order of ``plans.INPUTS``, checked as those of the host are."""
+    first = names[0]
     arrays: dict[str, DeviceArray] = {}
     stream = da.DEFAULT_STREAM
     for argument, value in zip(names, given, strict=True):
@@ -291,17 +291,17 @@ def _value_and_grad(
     return target.given, grad.given
 
 
-def grad_hess(ops: DeviceOperands, numbers: Numbers, check: bool, grad_out: Any, hess_out: Any) -> tuple[Any, Any]:
+def grad_hess(ops: DeviceOperands, formula: int, numbers: Numbers, check: bool, grad_out: Any, hess_out: Any) -> tuple[Any, Any]:
     check = bool(check)
-    options = (WITH_GRAD + WITH_HESS, LOGITS, numbers, "none", check)
-    found = _decided(ops, options, (grad_out, hess_out), lambda: _grad_hess(ops, numbers, check, grad_out, hess_out))
+    options = (WITH_GRAD + WITH_HESS, formula, numbers, "none", check)
+    found = _decided(ops, options, (grad_out, hess_out), lambda: _grad_hess(ops, formula, numbers, check, grad_out, hess_out))
     return found  # type: ignore[no-any-return]
 
 
-def _grad_hess(ops: DeviceOperands, numbers: Numbers, check: bool, grad_out: Any, hess_out: Any) -> tuple[Any, Any]:
+def _grad_hess(ops: DeviceOperands, formula: int, numbers: Numbers, check: bool, grad_out: Any, hess_out: Any) -> tuple[Any, Any]:
     grad = output(ops, "grad_out", grad_out)
     hess = output(ops, "hess_out", hess_out, (grad,))
     if ops.size:
         with _ordered(ops, grad, hess):
-            run(ops, LOGITS, numbers, {"grad": grad, "hess": hess}, None, check=check, scale="")
+            run(ops, formula, numbers, {"grad": grad, "hess": hess}, None, check=check, scale="")
     return grad.given, hess.given

@@ -10,14 +10,19 @@ import numpy as np
 
 from fastsig.formulas.bce import bce
 from fastsig.formulas.losses import (
+    capped,
+    exp_far,
     exp_up,
+    focal_curve,
     focal_miss,
     focal_power,
     focal_share,
     focal_slope,
+    focal_unit,
     lesser_up,
     plain_loss,
     scaled,
+    shared_curve,
     smoothed,
     weighted,
     weighted_grad,
@@ -155,6 +160,68 @@ def focal_of(name: str) -> Any:
             scale(g, n, k[2], k[3])
 
     return focal
+
+
+@cache
+def focal_derivatives_of(name: str) -> Any:
+    load, store = load_store(name)
+
+    @part(name)
+    def start(x, t, weight, m, unit, g, h, n, alpha, beta, gamma):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            xj, tj = load(x, j), load(t, j)
+            z = exp_far(absolute(xj))
+            w = lesser_up(z)
+            loss = plain_loss(capped(xj), z, tj, sub(1, tj))
+            share = mul(load(weight, j), focal_share(tj, alpha, beta))
+            miss = focal_miss(xj, mul(w, constants(z).down), tj)
+            store(m, j, miss)
+            store(unit, j, focal_unit(share))
+            store(g, j, mul(share, focal_slope(xj, mul(w, constants(z).down), tj, miss, loss, gamma)))
+            store(h, j, shared_curve(focal_curve(xj, z, w, tj, miss, loss, gamma), share))
+
+    @part(name)
+    def raised(x, t, m, unit, g, h, n, gamma, gamma_lo):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            power = focal_power(load(x, j), exp_up(absolute(load(x, j))), load(t, j), load(m, j), gamma, gamma_lo)
+            store(g, j, mul(load(g, j), power))
+            store(h, j, mul(mul(load(h, j), power), load(unit, j)))
+
+    @part(name)
+    def multiply(by, v, n):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            store(v, j, mul(load(v, j), load(by, j)))
+
+    @part(name)
+    def derivatives(x, t, weight, m, unit, g, h, n, k):  # type: ignore[no-untyped-def]
+        start(x, t, weight, m, unit, g, h, n, k[4], k[5], k[6])
+        if k[8] != 0:
+            for _ in range(int(k[6])):
+                multiply(m, g, n)
+                multiply(m, h, n)
+            multiply(unit, h, n)
+        else:
+            raised(x, t, m, unit, g, h, n, k[6], k[7])
+
+    return derivatives
+
+
+@cache
+def alphas_of(name: str) -> Any:
+    """The share of an alpha of each element into the weights."""
+    load, store = load_store(name)
+
+    @part(name)
+    def alphas(t, weight, alpha, to, n):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            a = load(alpha, j)
+            store(to, j, mul(load(weight, j), focal_share(load(t, j), a, sub(1, a))))
+
+    return alphas
 
 
 @part()

@@ -19,7 +19,7 @@ from fastsig.system import first_calls, thread_pool
 
 _BUFFERS = 16
 _HEAD, _STEP = plans.HEADER, plans.SOURCE
-_BAD = (plans.BAD_TARGET, plans.BAD_PROBABILITY, plans.BAD_WEIGHT, plans.BAD_POS_WEIGHT)
+_BAD = (plans.BAD_TARGET, plans.BAD_PROBABILITY, plans.BAD_WEIGHT, plans.BAD_POS_WEIGHT, plans.BAD_ALPHA)
 
 
 def _put(dtype: int, name: str) -> Any:
@@ -47,11 +47,12 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
     gather, outside, masked = gathering.gather_of(name), gathering.outside_of(name), blocks.masked_of(name)
     terms, times = blocks.terms_of(name)
     logits = blocks.logits_of(name, plain, loss, grad, hess, mean)
-    probabilities, focal = blocks.probabilities_of(name), blocks.focal_of(name)
+    probabilities, alphas = blocks.probabilities_of(name), blocks.alphas_of(name)
+    focal, focal_derivatives = blocks.focal_of(name), blocks.focal_derivatives_of(name)
     block_sum, exact_add, put = blocks.block_sum_of(name), blocks.exact_add, _put(dtype, name)
     one, greatest = cast(1), cast(np.finfo(cast).max)
     is_logits, is_probabilities, is_focal = formula == LOGITS, formula == PROBABILITIES, formula == FOCAL
-    bad_target, bad_probability, bad_weight, bad_pos_weight = _BAD
+    bad_target, bad_probability, bad_weight, bad_pos_weight, bad_alpha = _BAD
     key = (formula, dtype, plain, loss, grad, hess, mean)
 
     @part(name)
@@ -113,6 +114,8 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
                 violations |= bad_weight
             if check & bad_pos_weight and outside(pos_weight, n, greatest):
                 violations |= bad_pos_weight
+            if check & bad_alpha and outside(pos_weight, n, one):
+                violations |= bad_alpha
             l = pointer(ls) if summed else target(plan, 0, at, ls)
             g, h = target(plan, 1, at, gs), target(plan, 2, at, hs)
             if is_logits:
@@ -131,7 +134,13 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
                     for j in range(n):
                         kept_x[j], kept_t[j] = x[j], t[j]
                     x, t = kept_x, kept_t
-                focal(x, t, weight, unused, l, g, n, k)
+                if has_pos:  # alpha of each element
+                    alphas(t, weight, pos_weight, pointer(ws), n)
+                    weight = pointer(ws)
+                if hess:
+                    focal_derivatives(x, t, weight, unused, pointer(ms), g, h, n, k)
+                else:
+                    focal(x, t, weight, unused, l, g, n, k)
             elif summed:
                 for j in range(n):
                     l[j] = weight[j]
@@ -169,6 +178,8 @@ def _kernel(plan: Array, numbers: Numbers) -> Any:
         plain = all(plan[_HEAD + _STEP * i + 1] < 0 for i in (2, 3, 4)) and numbers.floor == 0
         grad, hess = bool(plan[plans.OUT_AT + 1]), bool(plan[plans.OUT_AT + 2])
         key = (formula, dtype, plain, bool(plan[plans.SUM_AT] or plan[plans.OUT_AT]), grad, hess, grad and numbers.scale != 1)
+    elif formula == FOCAL:
+        key = (formula, dtype, False, True, False, bool(plan[plans.OUT_AT + 2]), False)
     found = _kernels.get(key)
     if found is None:
         with first_calls.LOCK:
