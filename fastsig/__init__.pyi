@@ -44,6 +44,7 @@ __all__ = [
     "set_num_threads",
     "sigmoid",
     "sigmoid_focal_loss",
+    "sigmoid_focal_loss_grad_hess",
     "sigmoid_focal_loss_value_and_grad",
     "sigmoid_grad",
     "silu",
@@ -97,7 +98,7 @@ class _LogitsOptions(_LossOptions, total=False):
     label_smoothing: float
 
 class _FocalOptions(_LossOptions, total=False):
-    alpha: float | None
+    alpha: Any
     gamma: float
 
 class _GradOptions(_LogitsOptions, total=False):
@@ -112,6 +113,15 @@ class _GradHessOptions(_Options, total=False):
     check: bool
     pos_weight: Any
     label_smoothing: float
+    grad_out: Any
+    hess_out: Any
+
+class _FocalGradHessOptions(_Options, total=False):
+    weight: Any
+    mask: Any
+    check: bool
+    alpha: Any
+    gamma: float
     grad_out: Any
     hess_out: Any
 
@@ -360,3 +370,17 @@ def bce_with_logits_grad_hess(
 def bce_with_logits_grad_hess(logits: _Array, targets: Any, **options: Unpack[_GradHessOptions]) -> tuple[_Array, _Array]: ...
 @overload
 def bce_with_logits_grad_hess(logits: Any, targets: Any, **options: Unpack[_GradHessOptions]) -> tuple[Any, Any]: ...
+@overload
+def sigmoid_focal_loss_grad_hess(
+    logits: NDArray[_F], targets: Any, **options: Unpack[_FocalGradHessOptions]
+) -> tuple[NDArray[_F], NDArray[_F]]: ...
+@overload
+def sigmoid_focal_loss_grad_hess(logits: _Integers, targets: Any, **options: Unpack[_FocalGradHessOptions]) -> tuple[Any, Any]: ...
+@overload
+def sigmoid_focal_loss_grad_hess(
+    logits: _Numbers, targets: Any, **options: Unpack[_FocalGradHessOptions]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+@overload
+def sigmoid_focal_loss_grad_hess(logits: _Array, targets: Any, **options: Unpack[_FocalGradHessOptions]) -> tuple[_Array, _Array]: ...
+@overload
+def sigmoid_focal_loss_grad_hess(logits: Any, targets: Any, **options: Unpack[_FocalGradHessOptions]) -> tuple[Any, Any]: ...

@@ -377,3 +377,14 @@ def test_without_dask_the_error_names_the_extra() -> None:
     error = error_of("import sys; sys.modules['dask'] = None; import fastsig.interop.dask")
     assert error.startswith("ImportError: fastsig.interop.dask needs dask")
     assert "fastsig-kernels[dask]" in error
+
+
+@pytest.mark.parametrize("alpha", [0.25, None, np.float32([0.2, 0.5, 0.9])], ids=["number", "none", "a class each"])
+@pytest.mark.parametrize("name", ["sigmoid_focal_loss", "sigmoid_focal_loss_value_and_grad", "sigmoid_focal_loss_grad_hess"])
+def test_alpha_is_a_number_or_an_array_of_classes(name: str, alpha: Any) -> None:
+    random = np.random.default_rng(4)
+    x, t = random.normal(size=(5000, 3)).astype("f"), (random.random((5000, 3)) < 0.3).astype("f")
+    found = getattr(fs, name)(*(da.from_array(a, chunks=(700, 3)) for a in (x, t)), alpha=alpha)
+    wanted = getattr(fs, name)(x, t, alpha=alpha)
+    for part, whole in zip(found, wanted, strict=True) if isinstance(found, tuple) else [(found, wanted)]:
+        assert np.asarray(part.compute()).tobytes() == np.asarray(whole).tobytes()

@@ -147,3 +147,18 @@ def test_what_takes_no_part_in_a_gradient_is_refused():
         fs.bce_with_logits(LEAF, X, threads=1)
     with pytest.raises(RuntimeError, match="hessian has no gradient"):
         fs.bce_with_logits_grad_hess(LEAF, X)
+
+
+@pytest.mark.parametrize("name", ["sigmoid_focal_loss", "sigmoid_focal_loss_value_and_grad", "sigmoid_focal_loss_grad_hess"])
+def test_alpha_of_each_class_is_a_tensor(name):
+    x, t, *_ = data(torch.float32)
+    alpha = torch.tensor([0.2, 0.5, 0.9])
+    found, wanted = getattr(fs, name)(x, t, alpha=alpha), getattr(fs, name)(array(x), array(t), alpha=array(alpha))
+    for part, whole in zip(each(found), each(wanted), strict=True):
+        assert array(part).tobytes() == np.asarray(whole).tobytes()
+
+
+def test_nothing_is_recorded_through_a_tensor_of_alphas():
+    x, t, *_ = data()
+    with pytest.raises(RuntimeError, match="alpha is a tensor, through which nothing is recorded"):
+        fs.sigmoid_focal_loss(x.requires_grad_(), t, alpha=torch.tensor([0.2, 0.5, 0.9]))

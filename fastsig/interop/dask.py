@@ -44,6 +44,7 @@ _FUNCTIONS = {LOGITS: "bce_with_logits", PROBABILITIES: "bce", FOCAL: "sigmoid_f
 _SUFFIXES = {0: "", WITH_GRAD: "_value_and_grad", WITH_GRAD + WITH_HESS: "_grad_hess"}
 _OPTIONS: dict[int, tuple[str, ...]] = {LOGITS: ("label_smoothing",), PROBABILITIES: (), FOCAL: ("alpha", "gamma")}
 _ARGUMENTS = ("targets", "weight", "pos_weight", "mask")
+_FOCAL_ARGUMENTS = ("targets", "weight", "alpha", "mask")
 
 
 # ---- functions of one input ----
@@ -110,7 +111,10 @@ def loss(
     first = "probs" if formula == PROBABILITIES else "logits"
     kept = {option: options[option] for option in _OPTIONS[formula]}
     how = dict(kept, check=check, backend=backend, **({} if wanted & WITH_HESS else {"reduction": reduction}))
-    arrays = _arrays(name, {argument: x for argument, x in zip((first, *_ARGUMENTS), given, strict=True) if x is not None})
+    arguments = (first, *(_FOCAL_ARGUMENTS if formula == FOCAL else _ARGUMENTS))
+    arrays = _arrays(name, {argument: x for argument, x in zip(arguments, given, strict=True) if x is not None})
+    if "alpha" in arrays:
+        del how["alpha"]
     dtype = _result_type(getattr(fs, name), arrays, how)
     x, *rest = arrays.values()
     others = {argument: _beside(name, first, x, argument, y) for argument, y in zip(list(arrays)[1:], rest, strict=True)}
@@ -290,7 +294,8 @@ def _elements(name: str, names: tuple[str, ...], unknown: Mapping[str, Any], how
 
 def _inputs(names: tuple[str, ...], x: Any, others: Sequence[Any]) -> Inputs:
     given = dict(zip(names, others, strict=False))
-    return np.asarray(x), *(np.asarray(given[argument]) if argument in given else None for argument in _ARGUMENTS)
+    arguments = _FOCAL_ARGUMENTS if "alpha" in names else _ARGUMENTS
+    return np.asarray(x), *(np.asarray(given[argument]) if argument in given else None for argument in arguments)
 
 
 def _start(info: Mapping[str, Any]) -> int:

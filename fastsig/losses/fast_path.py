@@ -61,12 +61,12 @@ def quick(
                 return result
             given = (grad_out, hess_out) if wanted & WITH_HESS else (out, grad_out)
             return _like(operands[0], result, wanted, code == _REDUCTIONS["none"], given)
-    library = lazy_library_of(*operands)
-    if library is None:
+    lazy = lazy_library_of(*operands)
+    if lazy is None:
         return NotImplemented
     options = {"label_smoothing": label_smoothing, "alpha": alpha, "gamma": gamma}
-    outs = {"out": out, "grad_out": grad_out, "hess_out": hess_out}
-    return interop_of(library).loss(formula, wanted, operands, reduction, check, outs, backend, threads, options)
+    results = {"out": out, "grad_out": grad_out, "hess_out": hess_out}
+    return interop_of(lazy).loss(formula, wanted, operands, reduction, check, results, backend, threads, options)
 
 
 def _like(logits: Any, result: Any, wanted: int, elementwise: bool, given: tuple[Any, Any]) -> Any:

@@ -45,7 +45,8 @@ class Loss(NamedTuple):
     gamma: float = 0.0
 
     def read(self, inputs: Inputs) -> tuple[Operands, Numbers]:
-        ops = operands(self.function, self.first, *inputs)
+        x, targets, weight, fourth, mask = inputs
+        ops = operands(self.function, self.first, x, targets, weight, fourth, mask, "alpha" if self.formula == FOCAL else "pos_weight")
         if self.formula == FOCAL:
             return ops, focal(ops, self.alpha, self.gamma)
         return ops, smoothing(ops, self.label_smoothing) if self.formula == LOGITS else Numbers()

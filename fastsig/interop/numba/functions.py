@@ -65,7 +65,7 @@ def _lowered_by(loops: Loops) -> type:
     class Kernel(npyimpl._Kernel):  # type: ignore[misc]
         def __init__(self, context: Any, builder: Any, outer_sig: Any) -> None:
             super().__init__(context, builder, outer_sig)
-            loop = ufunc_find_matching_loop(loops, (*outer_sig.args, outer_sig.return_type))
+            loop: Any = ufunc_find_matching_loop(loops, (*outer_sig.args, outer_sig.return_type))  # type: ignore[arg-type]  # has what it reads
             self.inner_sig = npyimpl._ufunc_loop_sig(loop.outputs, loop.inputs)
 
         def generate(self, *values: Any) -> Any:
@@ -126,7 +126,9 @@ class _Elementwise(Numpy_rules_ufunc):  # type: ignore[misc]
         if len(dropped) > self.op.nin:
             self._check_out(dropped)
         signature = super().generic(dropped, {})
-        return signature.return_type(*(types.none if kind not in dropped else kind for kind in given)).replace(pysig=self._pysig(len(given)))
+        return signature.return_type(*(types.none if kind not in dropped else kind for kind in given)).replace(
+            pysig=self._pysig(len(given))
+        )
 
     def _arguments(self, args: Any, keywords: dict[str, Any]) -> tuple[Any, ...]:
         name, inputs = self.op.name, self.op.inputs

@@ -67,9 +67,14 @@ _FUNCTIONS = {
     (plan.LOGITS, _VALUE): "bce_with_logits", (plan.LOGITS, _GRAD): "bce_with_logits_value_and_grad",
     (plan.LOGITS, _GRAD_HESS): "bce_with_logits_grad_hess", (plan.PROBABILITIES, _VALUE): "bce",
     (plan.FOCAL, _VALUE): "sigmoid_focal_loss", (plan.FOCAL, _GRAD): "sigmoid_focal_loss_value_and_grad",
+    (plan.FOCAL, _GRAD_HESS): "sigmoid_focal_loss_grad_hess",
 }  # fmt: skip
 _LOSSES = {plan.LOGITS: WITH_LOGITS, plan.PROBABILITIES: PROBABILITIES, plan.FOCAL: FOCAL}
-_ARGUMENTS = ("logits", "targets", "weight", "pos_weight", "mask")
+_ARGUMENTS = {
+    plan.LOGITS: ("logits", "targets", "weight", "pos_weight", "mask"),
+    plan.PROBABILITIES: ("probs", "targets", "weight", "pos_weight", "mask"),
+    plan.FOCAL: ("logits", "targets", "weight", "alpha", "mask"),
+}
 
 
 def of_tensors(
@@ -88,7 +93,7 @@ def of_tensors(
     """
     name = _FUNCTIONS[formula, wanted]
     like = operands[0]
-    names = ("probs", *_ARGUMENTS[1:]) if formula == plan.PROBABILITIES else _ARGUMENTS
+    names = _ARGUMENTS[formula]
     given = dict(zip(names, operands, strict=True))
     common_device(**given)
     tensors = [x if x is None else host_tensor(name, argument, x, like) for argument, x in given.items()]
@@ -98,13 +103,15 @@ def of_tensors(
     if recorded or like.device.type == "meta" or not undisturbed():
         numbers = [float(label_smoothing)] if formula == plan.LOGITS else []
         if formula == plan.FOCAL:
+            if tensors[3] is not None:
+                raise RuntimeError(f"{name}: alpha is a tensor, through which nothing is recorded; give a number, or detached tensors")
             numbers = [-1.0 if alpha is None else float(alpha), float(gamma)]
         return _by_operation(name, _LOSSES[formula], wanted, dict(zip(names, tensors, strict=True)), numbers, reduction, check)
     options: dict[str, Any] = {key: array_of(o) for key, o in zip(named, outs, strict=True)}
     if formula == plan.LOGITS:
         options |= {"pos_weight": array_of(tensors[3]), "label_smoothing": label_smoothing}
     if formula == plan.FOCAL:
-        options |= {"alpha": alpha, "gamma": gamma}
+        options |= {"alpha": alpha if tensors[3] is None else array_of(tensors[3]), "gamma": gamma}
     if wanted != _GRAD_HESS:
         options["reduction"] = reduction
     x, t, w, _, mask = map(array_of, tensors)
