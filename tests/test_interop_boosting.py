@@ -300,6 +300,19 @@ def test_what_is_made_can_be_pickled_copied_and_read(name: str) -> None:
             assert np.all(got == part)
 
 
+def test_results_are_not_written_again_while_somebody_has_them() -> None:
+    objective = boosting.xgboost_sklearn_objective()
+    labels, first, second = np.zeros(3), np.array([0.5, 1.0, 1.5]), np.array([2.0, 3.0, 4.0])
+    grad, hess = objective(labels, first)
+    view, kept = hess[1:], (grad.copy(), hess.copy())
+    del hess
+    objective(labels, second)
+    objective(labels, second)
+    assert (grad.tolist(), view.tolist()) == (kept[0].tolist(), kept[1][1:].tolist())
+    address = objective(labels, first)[0].ctypes.data
+    assert objective(labels, second)[0].ctypes.data == address, "and are where nobody has"
+
+
 def test_one_objective_serves_many_threads() -> None:
     objective = boosting.xgboost_sklearn_objective(gamma=2.0)
     rows = [np.random.default_rng(seed).normal(size=5000) for seed in range(8)]
