@@ -6,7 +6,9 @@ import copy
 import doctest
 import inspect
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -321,6 +323,19 @@ def test_one_objective_serves_many_threads() -> None:
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(lambda row: objective(labels, row)[0], rows * 4))
     assert [grad.tobytes() for grad in got] == want * 4
+
+
+def test_the_code_of_the_document_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "boosting.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    names: list[dict[str, Any]] = [{} for _ in blocks]
+    for block, found in zip(blocks, names, strict=True):
+        exec(block, found)
+    assert "train-bce" in capsys.readouterr().out
+    assert ((names[0]["probabilities"] > 0.5) == names[0]["y"]).mean() > 0.98
+    assert (names[1]["found"] == names[1]["y"]).mean() > 0.99
+    assert ((names[2]["model"].predict(names[2]["x"]) > 0) == names[2]["labels"]).mean() > 0.9
 
 
 @pytest.mark.parametrize("name", [*FACTORIES, "xgboost_base_score"])
