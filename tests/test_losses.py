@@ -57,7 +57,7 @@ def test_elements_and_derivatives_in_ulp(dtype, with_weight, with_pos, smoothing
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("weight", "positive"), [(1e37, 1), (1e-30, 1), (1e20, 1e17), (1e-37, 1e-3)])
+@pytest.mark.parametrize(("weight", "positive"), [(1e37, 1), (1e-30, 1), (1e20, 1e17), (1e-37, 1)])
 def test_no_weight_lets_derivatives_overflow_or_loses_a_tail(dtype, weight, positive):
     """Tails down to e^-100, which a large weight lifts, and a small one makes subnormal."""
     x = np.linspace(-100, 100, 401).astype(dtype)
