@@ -119,9 +119,9 @@ static void FN(focal_derivatives)(const R *x, const R *t, const R *weight, R *g,
         R share = mul(weight[j], FN(focal_share)(tj, k.alpha, k.beta));
         R miss = FN(focal_miss)(xj, mul(w, K(down)), tj);
         m[j] = miss;
-        unit[j] = FN(focal_unit)(share);
+        unit[j] = FN(unit_of)(share);
         g[j] = mul(share, FN(focal_slope)(xj, mul(w, K(down)), tj, miss, loss, k.gamma));
-        h[j] = FN(shared_curve)(FN(focal_curve)(xj, z, w, tj, miss, loss, k.gamma), share);
+        h[j] = FN(weighed_up)(FN(focal_curve)(xj, z, w, tj, miss, loss, k.gamma), share);
     }
     if (!k.whole) LOOP(n) {
         R f = FN(focal_power)(x[j], FN(exp_up)(absolute(x[j])), t[j], m[j], k.gamma, k.gamma_lo);

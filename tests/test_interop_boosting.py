@@ -6,7 +6,9 @@ import copy
 import doctest
 import inspect
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -300,6 +302,19 @@ def test_what_is_made_can_be_pickled_copied_and_read(name: str) -> None:
             assert np.all(got == part)
 
 
+def test_results_are_not_written_again_while_somebody_has_them() -> None:
+    objective = boosting.xgboost_sklearn_objective()
+    labels, first, second = np.zeros(3), np.array([0.5, 1.0, 1.5]), np.array([2.0, 3.0, 4.0])
+    grad, hess = objective(labels, first)
+    view, kept = hess[1:], (grad.copy(), hess.copy())
+    del hess
+    objective(labels, second)
+    objective(labels, second)
+    assert (grad.tolist(), view.tolist()) == (kept[0].tolist(), kept[1][1:].tolist())
+    address = objective(labels, first)[0].ctypes.data
+    assert objective(labels, second)[0].ctypes.data == address, "and are where nobody has"
+
+
 def test_one_objective_serves_many_threads() -> None:
     objective = boosting.xgboost_sklearn_objective(gamma=2.0)
     rows = [np.random.default_rng(seed).normal(size=5000) for seed in range(8)]
@@ -308,6 +323,19 @@ def test_one_objective_serves_many_threads() -> None:
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(lambda row: objective(labels, row)[0], rows * 4))
     assert [grad.tobytes() for grad in got] == want * 4
+
+
+def test_the_code_of_the_document_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "boosting.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    names: list[dict[str, Any]] = [{} for _ in blocks]
+    for block, found in zip(blocks, names, strict=True):
+        exec(block, found)
+    assert "train-bce" in capsys.readouterr().out
+    assert ((names[0]["probabilities"] > 0.5) == names[0]["y"]).mean() > 0.98
+    assert (names[1]["found"] == names[1]["y"]).mean() > 0.99
+    assert ((names[2]["model"].predict(names[2]["x"]) > 0) == names[2]["labels"]).mean() > 0.9
 
 
 @pytest.mark.parametrize("name", [*FACTORIES, "xgboost_base_score"])

@@ -57,6 +57,22 @@ def test_elements_and_derivatives_in_ulp(dtype, with_weight, with_pos, smoothing
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("weight", "positive"), [(1e37, 1), (1e-30, 1), (1e20, 1e17), (1e-37, 1)])
+def test_no_weight_lets_derivatives_overflow_or_loses_a_tail(dtype, weight, positive):
+    """Tails down to e^-100, which a large weight lifts, and a small one makes subnormal."""
+    x = np.linspace(-100, 100, 401).astype(dtype)
+    w, p = np.asarray(weight, dtype), np.asarray(positive, dtype)
+    for t in (0, 1):
+        loss, grad = fs.bce_with_logits_value_and_grad(x, t, weight=w, pos_weight=p, reduction="none")
+        hess = fs.bce_with_logits_grad_hess(x, t, weight=w, pos_weight=p)[1]
+        for i, at in enumerate(x):
+            exact = reference.bce_logits(float(at), t, float(w), float(p))
+            for got, right in zip((loss[i], grad[i], hess[i]), exact, strict=True):
+                if abs(right) < np.finfo(dtype).max:
+                    assert reference.ulps(got, right, dtype) <= 5, (at, t)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_mean_gradient_is_the_gradient_over_the_count_in_ulp(dtype):
     x, t, _, _ = sample(dtype, soft=False)
     _, grad = fs.bce_with_logits_value_and_grad(x, t)

@@ -27,21 +27,30 @@ FORMULA R FN(plain_loss)(R x, R z, R t, R miss) {
     return fma(h, u, FN(log1p_up)(z));
 }
 
+FORMULA R FN(unit_of)(R w) {
+    return select(w > 1, 1, K(down));
+}
+
+FORMULA R FN(weighed_up)(R v_up, R w) {
+    return mul(select(w > 1, mul(w, K(down)), w), v_up);
+}
+
 FORMULA R FN(weighted_loss)(R x, R z, R pos, R miss, R both) {
     R u = select(x >= 0, miss, pos);
     R h = select(u == 0, 0, absolute(x));
     R l = mul(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_down_up));
-    return fma(h, u, mul(mul(both, l), K(down)));
+    return fma(h, u, mul(FN(weighed_up)(l, both), FN(unit_of)(both)));
 }
 
 FORMULA R FN(weighted_grad)(R x, R w_up, R pos, R miss, R both) {
-    R v = mul(both, w_up);
-    return select(x >= 0, fma(neg(v), K(down), miss), fma(v, K(down), neg(pos)));
+    R v = FN(weighed_up)(w_up, both);
+    R u = FN(unit_of)(both);
+    return select(x >= 0, fma(neg(v), u, miss), fma(v, u, neg(pos)));
 }
 
 FORMULA R FN(weighted_hess)(R w_up, R both) {
     R v = fma(neg(w_up), mul(w_up, K(down)), w_up);
-    return mul(mul(both, v), K(down));
+    return mul(FN(weighed_up)(v, both), FN(unit_of)(both));
 }
 
 FORMULA R FN(weighted)(R v, R w) {
@@ -99,14 +108,6 @@ FORMULA R FN(focal_curve)(R x, R z, R w_up, R t, R m, R loss, R gamma) {
     R soft = mul(u, fma(mul(gamma, c), div(b, m), 1));
     n_up = select(t == 0, n_up, select(t == 1, n_up, w_up));
     return mul(n_up, select(t == 0, hard, select(t == 1, hard, soft)));
-}
-
-FORMULA R FN(focal_unit)(R share) {
-    return select(share > 1, 1, K(down));
-}
-
-FORMULA R FN(shared_curve)(R v, R share) {
-    return mul(select(share > 1, mul(share, K(down)), share), v);
 }
 
 FORMULA R FN(focal_power)(R x, R z, R t, R m, R g, R g_lo) {

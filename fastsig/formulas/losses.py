@@ -48,27 +48,39 @@ def plain_loss(x: Real, z: Real, t: Real, miss: Real) -> Real:
     return fma(h, u, log1p_up(z))
 
 
+def unit_of(w: Real) -> Real:
+    """What ``weighed_up`` is counted in: down, or 1 for weights that could let it overflow."""
+    k = constants(w)
+    return select(w > 1, 1, k.down)
+
+
+def weighed_up(v_up: Real, w: Real) -> Real:
+    """w v / unit_of(w) for v_up = v / down, so that neither a tail is lost nor a large weight."""
+    k = constants(w)
+    return mul(select(w > 1, mul(w, k.down), w), v_up)
+
+
 def weighted_loss(x: Real, z: Real, pos: Real, miss: Real, both: Real) -> Real:
     """|x| u + both log(1 + e^-|x|), both = pos + miss; the logarithm is weighed before it may become subnormal."""
     k = constants(x)
     u = select(x >= 0, miss, pos)
     h = select(u == 0, 0, absolute(x))
     l = mul(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_down_up)
-    return fma(h, u, mul(mul(both, l), k.down))
+    return fma(h, u, mul(weighed_up(l, both), unit_of(both)))
 
 
 def weighted_grad(x: Real, w_up: Real, pos: Real, miss: Real, both: Real) -> Real:
     """miss sigmoid(x) - pos sigmoid(-x)."""
-    k = constants(x)
-    v = mul(both, w_up)
-    return select(x >= 0, fma(neg(v), k.down, miss), fma(v, k.down, neg(pos)))
+    v = weighed_up(w_up, both)
+    u = unit_of(both)
+    return select(x >= 0, fma(neg(v), u, miss), fma(v, u, neg(pos)))
 
 
 def weighted_hess(w_up: Real, both: Real) -> Real:
     """both sigmoid(x) sigmoid(-x)."""
     k = constants(w_up)
     v = fma(neg(w_up), mul(w_up, k.down), w_up)
-    return mul(mul(both, v), k.down)
+    return mul(weighed_up(v, both), unit_of(both))
 
 
 def weighted(v: Real, w: Real) -> Real:
@@ -144,18 +156,6 @@ def focal_curve(x: Real, z: Real, w_up: Real, t: Real, m: Real, loss: Real, gamm
     soft = mul(u, fma(mul(gamma, c), div(b, m), 1))
     n_up = select(t == 0, n_up, select(t == 1, n_up, w_up))
     return mul(n_up, select(t == 0, hard, select(t == 1, hard, soft)))
-
-
-def focal_unit(share: Real) -> Real:
-    """What ``shared_curve`` is counted in: down, or 1 for shares that would let it overflow."""
-    k = constants(share)
-    return select(share > 1, 1, k.down)
-
-
-def shared_curve(v: Real, share: Real) -> Real:
-    """share v down / focal_unit, where v is counted in down."""
-    k = constants(v)
-    return mul(select(share > 1, mul(share, k.down), share), v)
 
 
 def focal_power(x: Real, z: Real, t: Real, m: Real, g: Real, g_lo: Real) -> Real:

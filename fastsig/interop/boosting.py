@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,7 @@ class _Loss:
         self.label_smoothing = label_smoothing
         self.options = {"pos_weight": pos_weight} if gamma is None else {"alpha": alpha, "gamma": gamma}
         try:  # a number out of its range is named now
-            self.derivatives(np.zeros((1, *np.shape(pos_weight if gamma is None else alpha))), np.zeros(1), None, None)
+            self.derivatives(np.zeros((1, *np.shape(pos_weight if gamma is None else alpha))), np.zeros(1), None)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{function}: {str(error).partition(': ')[2]}") from None
 
@@ -63,10 +65,10 @@ class _Loss:
         fs.bce_with_logits(0.0, 0.0, label_smoothing=self.label_smoothing)  # which says if it is out of range
         return targets * (1 - self.label_smoothing) + self.label_smoothing / 2, options
 
-    def derivatives(self, margins: Any, labels: Any, weight: Any, threads: int | None) -> tuple[Any, Any]:
+    def derivatives(self, margins: Any, labels: Any, weight: Any, **how: Any) -> tuple[Any, Any]:
         targets, options = self._arguments(margins, labels, weight)
         function = fs.bce_with_logits_grad_hess if self.name == "bce" else fs.sigmoid_focal_loss_grad_hess
-        return function(margins, targets, threads=threads, **options)
+        return function(margins, targets, **options, **how)
 
     def mean(self, margins: Any, labels: Any, weight: Any, threads: int | None) -> float:
         """As the libraries average their own: over the weights."""
@@ -107,15 +109,46 @@ class _Made:
 
 
 class _Objective(_Made):
+    """Gradient and hessian, in memory that is written again once nobody else refers to it: new memory may take longer than the loss."""
+
     def __init__(self, call: str, loss: _Loss, threads: int | None, min_hessian: float, labels: Any = None) -> None:
         super().__init__(call, loss, threads, labels)
         self._least = min_hessian
+        self._kept: deque[tuple[Any, Any]] = deque(maxlen=1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": deque(maxlen=1)}
+
+    def _memory(self, like: Any) -> tuple[Any, Any]:
+        """Two arrays like this one."""
+        try:
+            grad, hess = self._kept.pop()  # so that no other thread finds them
+        except IndexError:
+            return np.empty_like(like), np.empty_like(like)
+        alone = sys.getrefcount(grad) == sys.getrefcount(hess) == _REFERENCES
+        alike = (grad.shape, grad.strides, grad.dtype) == (like.shape, like.strides, like.dtype)
+        return (grad, hess) if alone and alike else (np.empty_like(like), np.empty_like(like))
 
     def _derivatives(self, margins: Any, labels: Any, weight: Any) -> tuple[Any, Any]:
-        grad, hess = self._loss.derivatives(np.asarray(margins), labels, weight, self._threads)
+        margins = np.asarray(margins)
+        if margins.dtype.kind != "f":
+            margins = margins.astype(np.float64)
+        grad, hess = self._memory(margins)
+        self._loss.derivatives(margins, labels, weight, threads=self._threads, grad_out=grad, hess_out=hess)
         if not hess.min(initial=math.inf) >= self._least:  # a look takes a fifth of the time of writing
             np.maximum(hess, hess.dtype.type(self._least), out=hess)
+        self._kept.append((grad, hess))
         return grad, hess
+
+
+def _references() -> int:
+    """What ``sys.getrefcount`` says of an object that only one local name refers to: 2, and 1 from Python 3.14 on."""
+    kept = [(np.empty(0), np.empty(0))]
+    first, second = kept.pop()
+    return min(sys.getrefcount(first), sys.getrefcount(second))
+
+
+_REFERENCES = _references()
 
 
 class _XGBoostObjective(_Objective):

@@ -189,7 +189,7 @@ def sigmoid_focal_loss_grad_hess(
     Notes
     -----
     The focal loss is not convex: its hessian is negative where a logit is far on the wrong side, from x = 2.79 on with gamma = 2 and
-    t = 0. Methods that need a positive one put a floor under it, as the objectives of `fastsig.interop.boosting` do.
+    t = 0. Methods that need a positive one put a floor under it, as the boosting objectives of docs/boosting.md do.
 
     Accuracy: grad as there. With t of 0 or 1 hess is within 5 + 2 * gamma ULP, in ULP of the largest of its three terms, which
     cancel where it changes its sign; 1 more with weight.

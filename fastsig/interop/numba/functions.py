@@ -190,7 +190,7 @@ def _refused(name: str, function: Any) -> Any:
     parts = _ELEMENTS_OF.get(name, ())
     instead = " and ".join(f"fastsig.ufuncs.{part}" for part in parts)
     if parts:
-        why = f"fastsig.{name} reduces whole arrays, with options that are Python's; in compiled code call {instead}, which gives the elements"
+        why = f"fastsig.{name} reduces whole arrays, with options of Python; in compiled code call {instead}, which gives the elements"
     else:
         why = f"fastsig.{name} cannot be called in compiled code; what can be is fastsig.ufuncs: {', '.join(BY_NAME)}"
 

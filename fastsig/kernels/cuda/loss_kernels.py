@@ -166,14 +166,14 @@ class _Element:
                 builder.store(mul(Traced(builder, builder.load(slot)), factor).code, slot)
 
         builder.store(mul(share, F["focal_slope"](x, w, t, m, loss, n["gamma"])).code, slots["grad"])
-        curve = F["shared_curve"](F["focal_curve"](x, z, w_up, t, m, loss, n["gamma"]), share)
+        curve = F["weighed_up"](F["focal_curve"](x, z, w_up, t, m, loss, n["gamma"]), share)
         builder.store(curve.code, slots["hess"])
         with builder.if_then(builder.icmp_signed("<", self.power, el.I64(0))):
             times(F["focal_power"](x, F["exp_up"](F["absolute"](x)), t, m, n["gamma"], n["gamma_lo"]))
         with cgutils.for_range(builder, self.power, intp=el.I64):
             times(m)
         results = {name: Traced(builder, builder.load(slot)) for name, slot in slots.items()}
-        return {"grad": results["grad"], "hess": mul(results["hess"], F["focal_unit"](share))}
+        return {"grad": results["grad"], "hess": mul(results["hess"], F["unit_of"](share))}
 
 
 def _bits(u: int) -> list[int]:

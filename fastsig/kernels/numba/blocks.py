@@ -18,12 +18,12 @@ from fastsig.formulas.losses import (
     focal_power,
     focal_share,
     focal_slope,
-    focal_unit,
     lesser_up,
     plain_loss,
     scaled,
-    shared_curve,
     smoothed,
+    unit_of,
+    weighed_up,
     weighted,
     weighted_grad,
     weighted_hess,
@@ -177,9 +177,9 @@ def focal_derivatives_of(name: str) -> Any:
             share = mul(load(weight, j), focal_share(tj, alpha, beta))
             miss = focal_miss(xj, mul(w, constants(z).down), tj)
             store(m, j, miss)
-            store(unit, j, focal_unit(share))
+            store(unit, j, unit_of(share))
             store(g, j, mul(share, focal_slope(xj, mul(w, constants(z).down), tj, miss, loss, gamma)))
-            store(h, j, shared_curve(focal_curve(xj, z, w, tj, miss, loss, gamma), share))
+            store(h, j, weighed_up(focal_curve(xj, z, w, tj, miss, loss, gamma), share))
 
     @part(name)
     def raised(x, t, m, unit, g, h, n, gamma, gamma_lo):  # type: ignore[no-untyped-def]
