@@ -393,7 +393,7 @@ FUSED: tuple[Fused, ...] = (
         "swiglu_backward", (("grad", 1), ("a", 1), ("b", 1)), (("da", 1), ("db", 1)), (_FACTOR, _GATE, _FACTOR),
         _swiglu_backward, _swiglu_backward_scale, 4.0, 4.0,
     ),
-    Fused("lstm_cell", (("gates", 4), ("c", 1)), (("h", 1), ("c_new", 1)), _LSTM, _lstm_cell, _lstm_cell_scale, 5.0, 5.0),
+    Fused("lstm_cell", (("gates", 4), ("c", 1)), (("h", 1), ("c_new", 1)), _LSTM, _lstm_cell, _lstm_cell_scale, 6.0, 6.0),
     Fused(
         "lstm_cell_backward", (("grad_h", 1), ("grad_c", 1), ("gates", 4), ("c", 1)), (("dgates", 4), ("dc", 1)),
         (_FACTOR, _FACTOR, *_LSTM), _lstm_cell_backward, _lstm_cell_backward_scale, 10.0, 10.0,

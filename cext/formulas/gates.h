@@ -80,9 +80,7 @@ FORMULA FN(two) FN(swiglu_backward_near)(R grad, R a, R b) {
 
 FORMULA R FN(lstm_state)(R i, R f, R g, R c) {
     FN(ratio) t = FN(tanh_ratio)(g);
-    R d = add(1, FN(power_of_e)(neg(f)));
-    R m = mul(add(1, FN(power_of_e)(neg(i))), t.q);
-    return div(fma(c, m, mul(t.p, d)), mul(d, m));
+    return add(div(c, add(1, FN(power_of_e)(neg(f)))), div(t.p, mul(add(1, FN(power_of_e)(neg(i))), t.q)));
 }
 
 FORMULA R FN(lstm_output)(R o, R c_new) {

@@ -98,11 +98,9 @@ def swiglu_backward_near(grad: Real, a: Real, b: Real) -> tuple[Real, Real]:
 
 
 def lstm_state(i: Real, f: Real, g: Real, c: Real) -> Real:
-    """c/(1 + e^-f) + p/(q (1 + e^-i)) over one denominator."""
+    """c/(1 + e^-f) + p/(q (1 + e^-i))."""
     p, q = tanh_ratio(g)
-    d = add(1, power_of_e(neg(f)))
-    m = mul(add(1, power_of_e(neg(i))), q)
-    return div(fma(c, m, mul(p, d)), mul(d, m))
+    return add(div(c, add(1, power_of_e(neg(f)))), div(p, mul(add(1, power_of_e(neg(i))), q)))
 
 
 def lstm_output(o: Real, c_new: Real) -> Real:

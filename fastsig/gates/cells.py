@@ -45,7 +45,7 @@ def lstm_cell(gates: Any, c: Any, *, out: Any = None, backend: str | None = None
 
     Notes
     -----
-    Accuracy: at most 5.0 ULP of the largest term of the sum c_new, in h of what that term contributes; float16 and bfloat16 are computed
+    Accuracy: at most 6.0 ULP of the largest term of the sum c_new, in h of what that term contributes; float16 and bfloat16 are computed
     in float32 and rounded once.
 
     Edges: 0 times an infinite state is NaN; infinite gates have their limits; NaN gives NaN. Never warns.

@@ -28,24 +28,25 @@ def quick(
     """The result in one step, or NotImplemented: then the general way computes the same bits, or says what is wrong. It costs forty
     times as much a call."""
     kind = type(operands[0])
-    library = "numpy" if kind is np.ndarray or kind is list else library_of(operands[0])
-    if library in INTEROP and getattr(operands[0], "is_cuda", None) is False:
-        numbers: dict[str, Any] = {"label_smoothing": label_smoothing, "alpha": alpha, "gamma": gamma}
-        outs = (out, grad_out, hess_out)
-        return interop_of(library).loss_of_tensors(formula, wanted, operands, reduction, check, *outs, backend, threads, **numbers)
-    if library == "torch" and getattr(operands[0], "is_cuda", False):
-        plain = (
-            type(label_smoothing) in (int, float)
-            and not label_smoothing
-            and formula != FOCAL
-            and backend is None
-            and threads is None
-            and FROM_ENVIRONMENT is None
-        )
-        if not plain or type(reduction) is not str or type(check) is not bool:
-            return NotImplemented
-        given = (out,) if not wanted else (grad_out, hess_out) if wanted & WITH_HESS else (out, grad_out)
-        return gpu.loss_again(formula, reduction, check, (*operands, *given), wanted)
+    if kind is not np.ndarray and kind is not list:
+        library = library_of(operands[0])
+        if library in INTEROP and getattr(operands[0], "is_cuda", None) is False:
+            numbers: dict[str, Any] = {"label_smoothing": label_smoothing, "alpha": alpha, "gamma": gamma}
+            outs = (out, grad_out, hess_out)
+            return interop_of(library).loss_of_tensors(formula, wanted, operands, reduction, check, *outs, backend, threads, **numbers)
+        if library == "torch" and getattr(operands[0], "is_cuda", False):
+            plain = (
+                type(label_smoothing) in (int, float)
+                and not label_smoothing
+                and formula != FOCAL
+                and backend is None
+                and threads is None
+                and FROM_ENVIRONMENT is None
+            )
+            if not plain or type(reduction) is not str or type(check) is not bool:
+                return NotImplemented
+            given = (out,) if not wanted else (grad_out, hess_out) if wanted & WITH_HESS else (out, grad_out)
+            return gpu.loss_again(formula, reduction, check, (*operands, *given), wanted)
     serves = quick_loss is not None and (backend is None or backend == "c") and (threads is None or (type(threads) is int and threads > 0))
     code = _REDUCTIONS.get(reduction) if serves and type(reduction) is str else None
     if code is not None:

@@ -65,7 +65,8 @@ def _lowered_by(loops: Loops) -> type:
     class Kernel(npyimpl._Kernel):  # type: ignore[misc]
         def __init__(self, context: Any, builder: Any, outer_sig: Any) -> None:
             super().__init__(context, builder, outer_sig)
-            loop: Any = ufunc_find_matching_loop(loops, (*outer_sig.args, outer_sig.return_type))  # type: ignore[arg-type]  # has what it reads
+            like_a_ufunc: Any = loops
+            loop: Any = ufunc_find_matching_loop(like_a_ufunc, (*outer_sig.args, outer_sig.return_type))
             self.inner_sig = npyimpl._ufunc_loop_sig(loop.outputs, loop.inputs)
 
         def generate(self, *values: Any) -> Any:
