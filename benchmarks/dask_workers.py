@@ -29,7 +29,8 @@ LOSSES: dict[str, Callable[[Any, Any], Any]] = {
 
 def made(block_info: Any) -> np.ndarray[Any, Any]:
     (low, high), *_ = block_info[None]["array-location"]
-    return np.sin(np.arange(low, high)).astype(np.float32) * np.float32(9)
+    scattered = np.arange(low, high, dtype=np.uint32) * np.uint32(2654435761)
+    return scattered.astype(np.float32) * np.float32(2**-28) - np.float32(8)
 
 
 def seconds(client: Client, call: Callable[[Any, Any], Any], x: Any, t: Any) -> tuple[float, float]:

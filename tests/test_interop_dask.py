@@ -83,11 +83,11 @@ def assert_same(lazy_results: Any, results: Any) -> None:
 def test_bits_of_the_whole_for_any_chunks(shape: tuple[int, ...], chunks: Any, dtype: str) -> None:
     x, t, options = operands(shape, dtype)
     dx, dt = lazy(x, chunks), lazy(t)
-    for given in ({}, options):
-        for reduction in REDUCTIONS:
-            for function in (fs.bce_with_logits, fs.bce_with_logits_value_and_grad):
-                assert_same(function(dx, dt, reduction=reduction, **given), function(x, t, reduction=reduction, **given))
-        assert_same(fs.bce_with_logits_grad_hess(dx, dt, **given), fs.bce_with_logits_grad_hess(x, t, **given))
+    plain: dict[str, Any] = {}
+    for function, given in ((fs.bce_with_logits, plain), (fs.bce_with_logits, options), (fs.bce_with_logits_value_and_grad, options)):
+        for reduction in REDUCTIONS[: 2 if given is plain else 4]:
+            assert_same(function(dx, dt, reduction=reduction, **given), function(x, t, reduction=reduction, **given))
+    assert_same(fs.bce_with_logits_grad_hess(dx, dt, **options), fs.bce_with_logits_grad_hess(x, t, **options))
     assert fs.bce_with_logits_value_and_grad(dx, dt)[1].chunks == dx.chunks
 
 
