@@ -104,13 +104,13 @@ FORMULA FN(five) FN(lstm_cell_backward_near)(R grad_h, R grad_c, R i, R f, R g, 
     R yi = div(1, add(1, ei));
     R yf = div(1, add(1, ef));
     R yo = div(1, add(1, eo));
-    t = FN(tanh_ratio)(fma(yi, tg, mul(yf, c)));
-    v = div(1, t.q);
+    FN(ratio) u = FN(tanh_ratio)(fma(yi, tg, mul(yf, c)));
+    v = div(1, u.q);
     R grad = fma(mul(grad_h, yo), mul(4, FN(steepness)(v)), grad_c);
     R di = mul(mul(grad, tg), FN(slope_at)(yi, mul(ei, yi)));
     R df = mul(mul(grad, c), FN(slope_at)(yf, mul(ef, yf)));
     R dg = mul(mul(grad, yi), sg);
-    R d_o = mul(mul(grad_h, mul(t.p, v)), FN(slope_at)(yo, mul(eo, yo)));
+    R d_o = mul(mul(grad_h, mul(u.p, v)), FN(slope_at)(yo, mul(eo, yo)));
     return (FN(five)){{di, df, dg, d_o, mul(grad, yf)}};
 }
 
