@@ -22,7 +22,7 @@ import numpy as np
 
 import fastsig as fs
 from fastsig.kernels import plan
-from fastsig.losses import evaluate
+from fastsig.losses import arguments, evaluate
 
 Contest = dict[str, Callable[[], Any]]
 
@@ -111,7 +111,7 @@ def data(n: int, dtype: Any) -> tuple[Any, Any]:
 def sum_cost(n: int, rounds: int) -> None:
     """The exact sum beside the same kernel that writes its elements and sums nothing."""
     x, t = data(n, np.float32)
-    ops = evaluate.operands("bench", "logits", x, t, None, None, None)
+    ops = arguments.operands("bench", plan.LOGITS, x, t, None, None, None)
     out = np.empty_like(x)
     how: dict[str, Any] = {"checks": 0, "backend": None, "threads": 1}
     numbers = plan.Numbers()

@@ -132,7 +132,7 @@ def test_ranges_copy_broadcast_operands_piece_by_piece(monkeypatch: pytest.Monke
 def test_what_a_state_holds_does_not_grow_with_the_data() -> None:
     """Sums, and at most the elements of two blocks that are cut."""
     x = np.zeros(100_001, np.float32)
-    task = ranges.Loss("f", "logits", 0, 10**9, True, False, None, 1)
+    task = ranges.Loss("f", 0, 10**9, True, False, None, 1)
     part = ranges.of_range(task, (x, x, None, None, None), 500)
     assert [(cut.start, cut.stop) for cut in part.cuts] == [(500, 1024), (100_352, 100_501)]
     assert all(y is None or y.base is None for cut in part.cuts for y in cut.inputs), "a view would keep the chunk in memory"

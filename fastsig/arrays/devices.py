@@ -36,6 +36,12 @@ def interop_of(library: str) -> Any:
     return found
 
 
+def interop_of_host_tensor(x: Any) -> Any:
+    """The module that computes with x where x is a tensor in host memory, or None."""
+    library = library_of(x)
+    return interop_of(library) if library in INTEROP and getattr(x, "is_cuda", None) is False else None
+
+
 def lazy_library_of(*objects: Any) -> str | None:
     """The package of the first object that holds no numbers yet, also inside an object of xarray; None where all hold theirs."""
     for x in objects:

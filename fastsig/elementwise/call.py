@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import arraylikes
-from fastsig.arrays.devices import INTEROP, LAZY, common_device, describe, interop_of, library_of
+from fastsig.arrays.devices import LAZY, common_device, describe, interop_of, interop_of_host_tensor, library_of
 from fastsig.dispatch import choice, gpu, sharing
 from fastsig.dispatch.availability import FROM_ENVIRONMENT, host_backend, loaded_by_numba, named, ufunc_of
 from fastsig.dispatch.choice import Served
@@ -33,9 +33,10 @@ def elementwise(
     if library in LAZY or library_of(where) in LAZY:
         others = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
         return interop_of(library if library in LAZY else library_of(where)).elementwise(name, x, out, backend, threads, others)
-    if library in INTEROP and getattr(x, "is_cuda", None) is False:
+    tensors = interop_of_host_tensor(x)
+    if tensors is not None:
         others = {key: value for key, value in given.items() if value is not _DEFAULTS[key]}
-        return interop_of(library).elementwise_of_tensor(name, x, out, backend, threads, others)
+        return tensors.elementwise_of_tensor(name, x, out, backend, threads, others)
     if (
         library == "torch"
         and getattr(x, "is_cuda", False)

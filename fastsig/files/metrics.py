@@ -34,7 +34,7 @@ class Tally:
 
     def add(self, options: Options, x: Array, t: Array, weight: Array | None, pos_weight: Array | None, mask: Array | None) -> None:
         """One-dimensional arrays of one length; ValueError where they hold what a loss is not defined for."""
-        ops = operands("score", "logits", x, t, weight, pos_weight, mask)
+        ops = operands("score", LOGITS, x, t, weight, pos_weight, mask)
         if ops.dtype.itemsize < 4:  # gradients of halves are kept in the type that they are computed in
             ops = ops._replace(dtype=np.dtype(np.float32), code=F32)
         grad = np.empty(ops.shape, ops.dtype)

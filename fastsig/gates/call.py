@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import arraylikes, dtypes
-from fastsig.arrays.devices import INTEROP, common_device, describe, interop_of, library_of
+from fastsig.arrays.devices import common_device, describe, interop_of_host_tensor
 from fastsig.arrays.dtypes import TAKEN, Array
 from fastsig.dispatch import choice, sharing
 from fastsig.dispatch.availability import named, numba
@@ -28,9 +28,9 @@ def call(
 ) -> Any:
     """The results of a gate, one or a tuple; those of the arguments that may lack and are None are zeros."""
     first = next((value for value in given.values() if value is not None), None)
-    library = library_of(first)
-    if library in INTEROP and getattr(first, "is_cuda", None) is False:
-        return interop_of(library).gate_of_tensors(name, given, out, axis, backend, threads)
+    tensors = interop_of_host_tensor(first)
+    if tensors is not None:
+        return tensors.gate_of_tensors(name, given, out, axis, backend, threads)
     row = FUSED_BY_NAME[name]
     outs = _outs(row, out)
     present = {argument: value for argument, value in given.items() if value is not None or argument not in may_lack}

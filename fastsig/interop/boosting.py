@@ -151,9 +151,16 @@ def _references() -> int:
 _REFERENCES = _references()
 
 
-class _XGBoostObjective(_Objective):
-    def __call__(self, predt: Any, dtrain: Any) -> tuple[Any, Any]:
-        return self._derivatives(predt, self._labels_of(dtrain), _weight_of(dtrain))
+class _TrainObjective(_Objective):
+    def __call__(self, margins: Any, data: Any) -> tuple[Any, Any]:
+        return self._derivatives(margins, self._labels_of(data), _weight_of(data))
+
+
+class _EstimatorObjective(_Objective):
+    """XGBoost names the weights where there are some; LightGBM counts the arguments, and gives all three."""
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+        return self._derivatives(y_pred, y_true, sample_weight)
 
 
 class _XGBoostMetric(_Made):
@@ -161,29 +168,14 @@ class _XGBoostMetric(_Made):
         return self.__name__, self._loss.mean(np.asarray(predt), self._labels_of(data), _weight_of(data), self._threads)
 
 
-class _XGBoostEstimatorObjective(_Objective):
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Any, Any]:
-        return self._derivatives(y_pred, y_true, sample_weight)
-
-
 class _XGBoostEstimatorMetric(_Made):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
         return self._loss.mean(np.asarray(y_pred), y_true, sample_weight, self._threads)
 
 
-class _LightGBMObjective(_Objective):
-    def __call__(self, preds: Any, train_data: Any) -> tuple[Any, Any]:
-        return self._derivatives(preds, self._labels_of(train_data), _weight_of(train_data))
-
-
 class _LightGBMMetric(_Made):
     def __call__(self, preds: Any, eval_data: Any) -> tuple[str, float, bool]:
         return self.__name__, self._loss.mean(np.asarray(preds), self._labels_of(eval_data), _weight_of(eval_data), self._threads), False
-
-
-class _LightGBMEstimatorObjective(_Objective):
-    def __call__(self, y_true: Any, y_pred: Any, weight: Any) -> tuple[Any, Any]:
-        return self._derivatives(y_pred, y_true, weight)
 
 
 class _LightGBMEstimatorMetric(_Made):
@@ -278,7 +270,7 @@ def xgboost_objective(
     >>> model = xgboost.train(parameters, data, 5, obj=xgboost_objective(pos_weight=2.0))
     >>> margins = model.predict(data)
     """
-    return _made(_XGBoostObjective, "xgboost_objective", "xgboost", locals())
+    return _made(_TrainObjective, "xgboost_objective", "xgboost", locals())
 
 
 def xgboost_metric(
@@ -347,7 +339,7 @@ def xgboost_sklearn_objective(
     >>> model = xgboost.XGBClassifier(n_estimators=5, objective=xgboost_sklearn_objective(alpha=0.5, gamma=2.0)).fit(x, labels)
     >>> probabilities = model.predict_proba(x)
     """
-    return _made(_XGBoostEstimatorObjective, "xgboost_sklearn_objective", "xgboost", locals())
+    return _made(_EstimatorObjective, "xgboost_sklearn_objective", "xgboost", locals())
 
 
 def xgboost_sklearn_metric(
@@ -427,7 +419,7 @@ def lightgbm_objective(
     >>> parameters = {"objective": lightgbm_objective(gamma=2.0), "verbose": -1}
     >>> scores = lightgbm.train(parameters, data, 5).predict(np.arange(80.0)[:, None])
     """
-    return _made(_LightGBMObjective, "lightgbm_objective", "lightgbm", locals())
+    return _made(_TrainObjective, "lightgbm_objective", "lightgbm", locals())
 
 
 def lightgbm_metric(
@@ -503,7 +495,7 @@ def lightgbm_sklearn_objective(
     >>> model = lightgbm.LGBMClassifier(n_estimators=5, objective=lightgbm_sklearn_objective(), verbose=-1).fit(x, labels)
     >>> probabilities = fs.sigmoid(model.predict(x, raw_score=True))
     """
-    return _made(_LightGBMEstimatorObjective, "lightgbm_sklearn_objective", "lightgbm", locals())
+    return _made(_EstimatorObjective, "lightgbm_sklearn_objective", "lightgbm", locals())
 
 
 def lightgbm_sklearn_metric(

@@ -33,18 +33,14 @@ import fastsig as fs
 from fastsig.arrays import arraylikes
 from fastsig.arrays.devices import LAZY, describe, library_of
 from fastsig.arrays.dtypes import Array
-from fastsig.kernels.plan import FOCAL, LOGITS, PROBABILITIES, WEIGHTS, WITH_GRAD, WITH_HESS, elements_shape, reciprocal
+from fastsig.kernels.plan import FOCAL, LOGITS, PROBABILITIES, WEIGHTS, WITH_HESS, elements_shape, reciprocal
 from fastsig.losses import pairing
-from fastsig.losses.arguments import read_values
+from fastsig.losses.arguments import arguments_of, function_of, read_values
 from fastsig.losses.evaluate import Sums
 from fastsig.losses.ranges import Inputs, Loss, RangeSums, joined, of_range
 from fastsig.losses.reductions import divisor, reduced
 
-_FUNCTIONS = {LOGITS: "bce_with_logits", PROBABILITIES: "bce", FOCAL: "sigmoid_focal_loss"}
-_SUFFIXES = {0: "", WITH_GRAD: "_value_and_grad", WITH_GRAD + WITH_HESS: "_grad_hess"}
 _OPTIONS: dict[int, tuple[str, ...]] = {LOGITS: ("label_smoothing",), PROBABILITIES: (), FOCAL: ("alpha", "gamma")}
-_ARGUMENTS = ("targets", "weight", "pos_weight", "mask")
-_FOCAL_ARGUMENTS = ("targets", "weight", "alpha", "mask")
 
 
 # ---- functions of one input ----
@@ -106,18 +102,16 @@ def loss(
         for outputs, for other objects of dask, and where blocks to be summed are not NumPy arrays; ValueError for missing values beside
         dask arrays, and for sizes of chunks that are unknown and have to be known.
     """
-    name = _FUNCTIONS[formula] + _SUFFIXES[wanted]
+    name = function_of(formula, wanted)
     _refuse_outputs(name, outs)
-    first = "probs" if formula == PROBABILITIES else "logits"
     kept = {option: options[option] for option in _OPTIONS[formula]}
     how = dict(kept, check=check, backend=backend, **({} if wanted & WITH_HESS else {"reduction": reduction}))
-    arguments = (first, *(_FOCAL_ARGUMENTS if formula == FOCAL else _ARGUMENTS))
-    arrays = _arrays(name, {argument: x for argument, x in zip(arguments, given, strict=True) if x is not None})
+    arrays = _arrays(name, {argument: x for argument, x in zip(arguments_of(formula), given, strict=True) if x is not None})
     if "alpha" in arrays:
         del how["alpha"]
     dtype = _result_type(getattr(fs, name), arrays, how)
-    x, *rest = arrays.values()
-    others = {argument: _beside(name, first, x, argument, y) for argument, y in zip(list(arrays)[1:], rest, strict=True)}
+    (first, x), *rest = arrays.items()
+    others = {argument: _beside(name, first, x, argument, y) for argument, y in rest}
     if wanted & WITH_HESS or reduction == "none":
         unknown = {argument: y.shape for argument, y in others.items() if _unknown(y) or _unknown(x)}
         function = partial(_elements, name, tuple(others), unknown, dict(how, threads=threads or 1))
@@ -125,7 +119,7 @@ def loss(
         return tuple(_as_given(given[0], part) for part in _pair(results)) if wanted else _as_given(given[0], results)
     _refuse_unsummable(name, {first: x, **others})
     weighed = reduction == "weighted_mean" and "weight" in others
-    task = Loss(name, first, formula, x.size, check, weighed, backend, threads or 1, **kept)
+    task = Loss(name, formula, x.size, check, weighed, backend, threads or 1, **kept)
     laid, beside = _side_by_side(x, others)
     if not wanted:
         return _reduced(task, reduction, dtype, _range_sums(task, laid, beside))
@@ -292,9 +286,9 @@ def _elements(name: str, names: tuple[str, ...], unknown: Mapping[str, Any], how
     return getattr(fs, name)(x, given.pop("targets"), **given, **how)
 
 
-def _inputs(names: tuple[str, ...], x: Any, others: Sequence[Any]) -> Inputs:
+def _inputs(task: Loss, names: tuple[str, ...], x: Any, others: Sequence[Any]) -> Inputs:
     given = dict(zip(names, others, strict=False))
-    arguments = _FOCAL_ARGUMENTS if "alpha" in names else _ARGUMENTS
+    _, *arguments = arguments_of(task.formula)
     return np.asarray(x), *(np.asarray(given[argument]) if argument in given else None for argument in arguments)
 
 
@@ -307,7 +301,7 @@ def _start(info: Mapping[str, Any]) -> int:
 
 
 def _sums_of_block(task: Loss, names: tuple[str, ...], x: Any, *others: Any, block_info: Any = None) -> RangeSums:
-    return of_range(task, _inputs(names, x, others), _start(block_info[0]))
+    return of_range(task, _inputs(task, names, x, others), _start(block_info[0]))
 
 
 def _with_grad(
@@ -319,8 +313,8 @@ def _with_grad(
     scale = reciprocal(*divisor(reduction, counted.counted, counted.weight if task.weighed else None), dtype == np.float64)
     grad = np.empty(np.shape(x), dtype)
     if summed:
-        return of_range(task, _inputs(names, x, inputs), _start(block_info[0]), grad, scale), grad[()]
-    of_range(task._replace(size=grad.size, weighed=False), _inputs(names, x, inputs), 0, grad, scale)
+        return of_range(task, _inputs(task, names, x, inputs), _start(block_info[0]), grad, scale), grad[()]
+    of_range(task._replace(size=grad.size, weighed=False), _inputs(task, names, x, inputs), 0, grad, scale)
     return None, grad[()]
 
 

@@ -60,7 +60,7 @@ class BCEAccumulator:
         ValueError, TypeError
             As in `bce_with_logits`; what was accumulated before is kept as it was.
         """
-        ops = operands("BCEAccumulator.update", "logits", logits, targets, weight, pos_weight, mask)
+        ops = operands("BCEAccumulator.update", LOGITS, logits, targets, weight, pos_weight, mask)
         if on_gpu(ops, backend) is not None:
             raise RuntimeError("BCEAccumulator.update: the state is the host's; give copies of the arrays in host memory")
         numbers = smoothing(ops, label_smoothing)

@@ -84,11 +84,26 @@ def _readable(function: str, argument: str, value: Any, array: Array) -> Array:
     return dtypes.readable(array)
 
 
+_FUNCTIONS = {plan.LOGITS: "bce_with_logits", plan.PROBABILITIES: "bce", plan.FOCAL: "sigmoid_focal_loss"}
+_SUFFIXES = {0: "", plan.WITH_GRAD: "_value_and_grad", plan.WITH_GRAD + plan.WITH_HESS: "_grad_hess"}
+
+
+def function_of(formula: int, wanted: int) -> str:
+    """The public function that gives what is wanted of a formula."""
+    return _FUNCTIONS[formula] + _SUFFIXES[wanted]
+
+
+def arguments_of(formula: int) -> tuple[str, ...]:
+    """What the public functions call the ``plan.INPUTS`` of a formula."""
+    first = "probs" if formula == plan.PROBABILITIES else "logits"
+    return first, "targets", "weight", "alpha" if formula == plan.FOCAL else "pos_weight", "mask"
+
+
 @in_default_environment
-def operands(function: str, first: str, x: Any, targets: Any, weight: Any, pos_weight: Any, mask: Any, fourth: str = "pos_weight") -> Any:
-    """The call's arrays, converted only where no kernel can read them in place; those of a GPU as its backend describes them. In the
-    place of ``pos_weight`` there may be another argument, whose name is then ``fourth``."""
-    given = {first: x, "targets": targets, "weight": weight, fourth: pos_weight, "mask": mask}
+def operands(function: str, formula: int, x: Any, targets: Any, weight: Any, fourth: Any, mask: Any) -> Any:
+    """The call's arrays, converted only where no kernel can read them in place; those of a GPU as its backend describes them."""
+    given = dict(zip(arguments_of(formula), (x, targets, weight, fourth, mask), strict=True))
+    first = next(iter(given))
     device = common_device(**given)
     if device != "cpu":
         return gpu.losses(function, x, device, None).operands(function, tuple(given), tuple(given.values()))

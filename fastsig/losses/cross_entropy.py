@@ -107,7 +107,7 @@ def bce_with_logits(
     result = quick(LOGITS, reduction, 0, check, given, backend, threads, out, label_smoothing=label_smoothing)
     if result is not NotImplemented:
         return result
-    ops = operands("bce_with_logits", "logits", logits, targets, weight, pos_weight, mask)
+    ops = operands("bce_with_logits", LOGITS, logits, targets, weight, pos_weight, mask)
     numbers = smoothing(ops, label_smoothing)
     return value(ops, LOGITS, numbers, reduction, check, out, backend, threads)
 
@@ -168,7 +168,7 @@ def bce(
     result = quick(PROBABILITIES, reduction, 0, check, (probs, targets, weight, None, mask), backend, threads, out)
     if result is not NotImplemented:
         return result
-    ops = operands("bce", "probs", probs, targets, weight, None, mask)
+    ops = operands("bce", PROBABILITIES, probs, targets, weight, None, mask)
     return value(ops, PROBABILITIES, Numbers(), reduction, check, out, backend, threads)
 
 
@@ -236,7 +236,7 @@ def bce_with_logits_value_and_grad(
     result = quick(LOGITS, reduction, WITH_GRAD, check, given, backend, threads, out, grad_out, label_smoothing=label_smoothing)
     if result is not NotImplemented:
         return result  # type: ignore[no-any-return]
-    ops = operands("bce_with_logits_value_and_grad", "logits", logits, targets, weight, pos_weight, mask)
+    ops = operands("bce_with_logits_value_and_grad", LOGITS, logits, targets, weight, pos_weight, mask)
     numbers = smoothing(ops, label_smoothing)
     return value_and_grad(ops, LOGITS, numbers, reduction, check, out, grad_out, backend, threads)
 
@@ -299,5 +299,5 @@ def bce_with_logits_grad_hess(
     result = quick(LOGITS, "none", both, check, given, backend, threads, None, grad_out, hess_out, label_smoothing=label_smoothing)
     if result is not NotImplemented:
         return result  # type: ignore[no-any-return]
-    ops = operands("bce_with_logits_grad_hess", "logits", logits, targets, weight, pos_weight, mask)
+    ops = operands("bce_with_logits_grad_hess", LOGITS, logits, targets, weight, pos_weight, mask)
     return grad_hess(ops, LOGITS, smoothing(ops, label_smoothing), check, grad_out, hess_out, backend, threads)

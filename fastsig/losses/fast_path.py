@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import arraylikes
-from fastsig.arrays.devices import INTEROP, interop_of, lazy_library_of, library_of
+from fastsig.arrays.devices import interop_of, interop_of_host_tensor, lazy_library_of, library_of
 from fastsig.dispatch import choice, gpu
 from fastsig.dispatch.availability import FROM_ENVIRONMENT
 from fastsig.dispatch.thresholds import LOSS_ELEMENTS
@@ -29,12 +29,12 @@ def quick(
     times as much a call."""
     kind = type(operands[0])
     if kind is not np.ndarray and kind is not list:
-        library = library_of(operands[0])
-        if library in INTEROP and getattr(operands[0], "is_cuda", None) is False:
+        tensors = interop_of_host_tensor(operands[0])
+        if tensors is not None:
             numbers: dict[str, Any] = {"label_smoothing": label_smoothing, "alpha": alpha, "gamma": gamma}
             outs = (out, grad_out, hess_out)
-            return interop_of(library).loss_of_tensors(formula, wanted, operands, reduction, check, *outs, backend, threads, **numbers)
-        if library == "torch" and getattr(operands[0], "is_cuda", False):
+            return tensors.loss_of_tensors(formula, wanted, operands, reduction, check, *outs, backend, threads, **numbers)
+        if library_of(operands[0]) == "torch" and getattr(operands[0], "is_cuda", False):
             plain = (
                 type(label_smoothing) in (int, float)
                 and not label_smoothing

@@ -75,7 +75,7 @@ def sigmoid_focal_loss(
     result = quick(FOCAL, reduction, 0, check, given, backend, threads, out, alpha=share, gamma=gamma)
     if result is not NotImplemented:
         return result
-    ops = operands("sigmoid_focal_loss", "logits", *given, fourth="alpha")
+    ops = operands("sigmoid_focal_loss", FOCAL, *given)
     return value(ops, FOCAL, focal(ops, share, gamma), reduction, check, out, backend, threads)
 
 
@@ -141,7 +141,7 @@ def sigmoid_focal_loss_value_and_grad(
     result = quick(FOCAL, reduction, WITH_GRAD, check, given, backend, threads, out, grad_out, alpha=share, gamma=gamma)
     if result is not NotImplemented:
         return result  # type: ignore[no-any-return]
-    ops = operands("sigmoid_focal_loss_value_and_grad", "logits", *given, fourth="alpha")
+    ops = operands("sigmoid_focal_loss_value_and_grad", FOCAL, *given)
     return value_and_grad(ops, FOCAL, focal(ops, share, gamma), reduction, check, out, grad_out, backend, threads)
 
 
@@ -213,5 +213,5 @@ def sigmoid_focal_loss_grad_hess(
     result = quick(FOCAL, "none", both, check, given, backend, threads, None, grad_out, hess_out, alpha=share, gamma=gamma)
     if result is not NotImplemented:
         return result  # type: ignore[no-any-return]
-    ops = operands("sigmoid_focal_loss_grad_hess", "logits", *given, fourth="alpha")
+    ops = operands("sigmoid_focal_loss_grad_hess", FOCAL, *given)
     return grad_hess(ops, FOCAL, focal(ops, share, gamma), check, grad_out, hess_out, backend, threads)

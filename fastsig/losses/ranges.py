@@ -29,8 +29,6 @@ class Loss(NamedTuple):
 
     function: str
     """Whose name errors bear."""
-    first: str
-    """What that function calls its logits or probabilities."""
     formula: int
     """As in ``plan``; WEIGHTS sums the weights alone, and reads no targets."""
     size: int
@@ -45,8 +43,7 @@ class Loss(NamedTuple):
     gamma: float = 0.0
 
     def read(self, inputs: Inputs) -> tuple[Operands, Numbers]:
-        x, targets, weight, fourth, mask = inputs
-        ops = operands(self.function, self.first, x, targets, weight, fourth, mask, "alpha" if self.formula == FOCAL else "pos_weight")
+        ops = operands(self.function, self.formula, *inputs)
         if self.formula == FOCAL:
             return ops, focal(ops, self.alpha, self.gamma)
         return ops, smoothing(ops, self.label_smoothing) if self.formula == LOGITS else Numbers()

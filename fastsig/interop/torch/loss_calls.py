@@ -23,6 +23,7 @@ from fastsig.interop.torch.tensors import (
     undisturbed,
 )
 from fastsig.kernels import plan
+from fastsig.losses.arguments import arguments_of, function_of
 
 # ---- cross-entropy of probabilities that is not clamped ----
 
@@ -63,18 +64,7 @@ PROBABILITIES = _Probabilities("bce", _value, _value, _partials, _second_partial
 # ---- what is called ----
 
 _VALUE, _GRAD, _GRAD_HESS = 0, plan.WITH_GRAD, plan.WITH_GRAD + plan.WITH_HESS
-_FUNCTIONS = {
-    (plan.LOGITS, _VALUE): "bce_with_logits", (plan.LOGITS, _GRAD): "bce_with_logits_value_and_grad",
-    (plan.LOGITS, _GRAD_HESS): "bce_with_logits_grad_hess", (plan.PROBABILITIES, _VALUE): "bce",
-    (plan.FOCAL, _VALUE): "sigmoid_focal_loss", (plan.FOCAL, _GRAD): "sigmoid_focal_loss_value_and_grad",
-    (plan.FOCAL, _GRAD_HESS): "sigmoid_focal_loss_grad_hess",
-}  # fmt: skip
 _LOSSES = {plan.LOGITS: WITH_LOGITS, plan.PROBABILITIES: PROBABILITIES, plan.FOCAL: FOCAL}
-_ARGUMENTS = {
-    plan.LOGITS: ("logits", "targets", "weight", "pos_weight", "mask"),
-    plan.PROBABILITIES: ("probs", "targets", "weight", "pos_weight", "mask"),
-    plan.FOCAL: ("logits", "targets", "weight", "alpha", "mask"),
-}
 
 
 def of_tensors(
@@ -91,9 +81,9 @@ def of_tensors(
     RuntimeError
         An option that takes no part in a gradient together with one; the hessian of tensors that ask for a gradient.
     """
-    name = _FUNCTIONS[formula, wanted]
+    name = function_of(formula, wanted)
     like = operands[0]
-    names = _ARGUMENTS[formula]
+    names = arguments_of(formula)
     given = dict(zip(names, operands, strict=True))
     common_device(**given)
     tensors = [x if x is None else host_tensor(name, argument, x, like) for argument, x in given.items()]
