@@ -22,7 +22,11 @@
 
 #define LOOP(n) _Pragma("GCC ivdep") for (size_t j = 0; j < (n); j++)
 
-enum { WAYS = 8, ASIDE = 512, BLOCK = 2048 }; /* bytes of each operand that are looked at before they are computed with: all stay in the first cache */
+/* bytes of each operand that are looked at before they are computed with: all stay in the first cache */
+enum { BLOCK = 2048 };
+/* More operands than the first cache has ways may all lie at one place of their pages, and would throw each other out. Their results
+ * are computed in smaller blocks aside, and copied. */
+enum { WAYS = 8, ASIDE = 512 };
 
 /* of one operation, over the first n elements of a row, whole lines of them; at: the inputs, then the outputs */
 typedef struct {
@@ -95,15 +99,15 @@ static void reals_row(int op, char *const *at, size_t n, size_t size) {
     const fused_loops *const loops = size == sizeof(float) ? &loops_f32[op] : &loops_f64[op];
     const int nin = operands[op].nin, all = nin + operands[op].nout;
     const size_t whole = n * size / LINE * LINE, rest = n * size - whole;
-    _Alignas(LINE) char aside[FUSED_MOST][ASIDE];
-    const bool many = all > WAYS;
-    const size_t most = many ? ASIDE : BLOCK;
+    _Alignas(LINE) char results[FUSED_MOST][ASIDE];
+    const int direct = all > WAYS ? nin : all; /* operands that are used where they lie */
+    const size_t most = all > WAYS ? ASIDE : BLOCK;
     for (size_t done = 0, take; done < whole; done += take) {
         take = whole - done < most ? whole - done : most;
         char *part[FUSED_MOST];
-        for (int k = 0; k < all; k++) part[k] = many && k >= nin ? aside[k - nin] : at[k] + done;
+        for (int k = 0; k < all; k++) part[k] = k < direct ? at[k] + done : results[k];
         block(loops, part, take / size);
-        for (int k = nin; many && k < all; k++) memcpy(at[k] + done, aside[k - nin], take);
+        for (int k = direct; k < all; k++) memcpy(at[k] + done, results[k], take);
     }
     if (!rest) return;
     _Alignas(LINE) char lines[FUSED_MOST][LINE];

@@ -7,14 +7,22 @@ FORMULA R FN(scaled)(R v, R s, R s_lo) {
     return fma(v, s, mul(v, s_lo));
 }
 
-FORMULA R FN(exp_up)(R a) {
-    a = select(a > K(a_max), K(a_max), a);
+FORMULA R FN(exp_up_to)(R a, R most) {
+    a = select(a > most, most, a);
     FN(parts) e = FN(exp_parts)(neg(a), K(magic_up));
     return fma(e.q, e.s, e.s);
 }
 
+FORMULA R FN(exp_up)(R a) {
+    return FN(exp_up_to)(a, K(a_max));
+}
+
 FORMULA R FN(log1p_up)(R z) {
     return mul(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_up));
+}
+
+FORMULA R FN(log1p_to_weigh)(R z) {
+    return mul(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_down_up));
 }
 
 FORMULA R FN(lesser_up)(R z) {
@@ -38,8 +46,7 @@ FORMULA R FN(weighed_up)(R v_up, R w) {
 FORMULA R FN(weighted_loss)(R x, R z, R pos, R miss, R both) {
     R u = select(x >= 0, miss, pos);
     R h = select(u == 0, 0, absolute(x));
-    R l = mul(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_down_up));
-    return fma(h, u, mul(FN(weighed_up)(l, both), FN(unit_of)(both)));
+    return fma(h, u, mul(FN(weighed_up)(FN(log1p_to_weigh)(z), both), FN(unit_of)(both)));
 }
 
 FORMULA R FN(weighted_grad)(R x, R w_up, R pos, R miss, R both) {
@@ -79,9 +86,7 @@ FORMULA R FN(focal_slope)(R x, R w, R t, R m, R loss, R gamma) {
 }
 
 FORMULA R FN(exp_far)(R a) {
-    R b = select(a > K(a_far), K(a_far), a);
-    FN(parts) e = FN(exp_parts)(neg(b), K(magic_up));
-    return select(a > K(a_far), 0, fma(e.q, e.s, e.s));
+    return select(a > K(a_far), 0, FN(exp_up_to)(a, K(a_far)));
 }
 
 FORMULA R FN(capped)(R x) {
@@ -93,8 +98,7 @@ FORMULA R FN(focal_curve)(R x, R z, R w_up, R t, R m, R loss, R gamma) {
     R w = mul(w_up, K(down));
     R u = sub(1, w);
     R near = select(t == 0, neg(x), x);
-    R l = mul(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_down_up));
-    l = select(near >= 0, l, loss);
+    R l = select(near >= 0, FN(log1p_to_weigh)(z), loss);
     R miss = select(near >= 0, w, u);
     R miss_up = select(near >= 0, w_up, u);
     R n = select(near >= 0, u, w);

@@ -21,18 +21,29 @@ def scaled(v: Real, s: Real, s_lo: Real) -> Real:
     return fma(v, s, mul(v, s_lo))
 
 
-def exp_up(a: Real) -> Real:
-    """2^up_log2 e^-a for a magnitude a."""
+def exp_up_to(a: Real, most: Real) -> Real:
+    """2^up_log2 e^-a for a magnitude a up to this."""
     k = constants(a)
-    a = select(a > k.a_max, k.a_max, a)
+    a = select(a > most, most, a)
     q, s = exp_parts(neg(a), k.magic_up)
     return fma(q, s, s)
+
+
+def exp_up(a: Real) -> Real:
+    """2^up_log2 e^-a for a magnitude a, as far as e^-a can be told from 0."""
+    return exp_up_to(a, constants(a).a_max)
 
 
 def log1p_up(z: Real) -> Real:
     """log(1 + z / 2^up_log2)."""
     k = constants(z)
     return mul(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_up)
+
+
+def log1p_to_weigh(z: Real) -> Real:
+    """The same divided by down, so that it is weighed before it may become subnormal."""
+    k = constants(z)
+    return mul(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_down_up)
 
 
 def lesser_up(z: Real) -> Real:
@@ -61,12 +72,10 @@ def weighed_up(v_up: Real, w: Real) -> Real:
 
 
 def weighted_loss(x: Real, z: Real, pos: Real, miss: Real, both: Real) -> Real:
-    """|x| u + both log(1 + e^-|x|), both = pos + miss; the logarithm is weighed before it may become subnormal."""
-    k = constants(x)
+    """|x| u + both log(1 + e^-|x|), both = pos + miss."""
     u = select(x >= 0, miss, pos)
     h = select(u == 0, 0, absolute(x))
-    l = mul(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_down_up)
-    return fma(h, u, mul(weighed_up(l, both), unit_of(both)))
+    return fma(h, u, mul(weighed_up(log1p_to_weigh(z), both), unit_of(both)))
 
 
 def weighted_grad(x: Real, w_up: Real, pos: Real, miss: Real, both: Real) -> Real:
@@ -115,12 +124,9 @@ def focal_slope(x: Real, w: Real, t: Real, m: Real, loss: Real, gamma: Real) -> 
 
 
 def exp_far(a: Real) -> Real:
-    """2^up_log2 e^-a for a magnitude a, as ``exp_up``, but not only as far as e^-a itself can be told from 0: what it is multiplied
-    by may be large."""
+    """The same farther out, and then 0: what it is multiplied by may be large."""
     k = constants(a)
-    b = select(a > k.a_far, k.a_far, a)
-    q, s = exp_parts(neg(b), k.magic_up)
-    return select(a > k.a_far, 0, fma(q, s, s))
+    return select(a > k.a_far, 0, exp_up_to(a, k.a_far))
 
 
 def capped(x: Real) -> Real:
@@ -141,8 +147,7 @@ def focal_curve(x: Real, z: Real, w_up: Real, t: Real, m: Real, loss: Real, gamm
     w = mul(w_up, k.down)
     u = sub(1, w)
     near = select(t == 0, neg(x), x)
-    l = mul(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_down_up)
-    l = select(near >= 0, l, loss)
+    l = select(near >= 0, log1p_to_weigh(z), loss)
     miss = select(near >= 0, w, u)
     miss_up = select(near >= 0, w_up, u)
     n = select(near >= 0, u, w)

@@ -73,13 +73,20 @@ def terms_of(name: str) -> tuple[Any, Any]:
             store(miss, j, mul(w, smoothed(sub(1, tj), keep, floor)))
             store(pos, j, mul(w, smoothed(tj, keep, floor)))
 
+    return terms, times_of(name)
+
+
+@cache
+def times_of(name: str) -> Any:
+    load, store = load_store(name)
+
     @part(name)
-    def times(pos, by, n):  # type: ignore[no-untyped-def]
+    def times(v, by, n):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
-            store(pos, j, mul(load(pos, j), load(by, j)))
+            store(v, j, mul(load(v, j), load(by, j)))
 
-    return terms, times
+    return times
 
 
 @cache
@@ -189,20 +196,16 @@ def focal_derivatives_of(name: str) -> Any:
             store(g, j, mul(load(g, j), power))
             store(h, j, mul(mul(load(h, j), power), load(unit, j)))
 
-    @part(name)
-    def multiply(by, v, n):  # type: ignore[no-untyped-def]
-        alone()
-        for j in range(n):
-            store(v, j, mul(load(v, j), load(by, j)))
+    times = times_of(name)
 
     @part(name)
     def derivatives(x, t, weight, m, unit, g, h, n, k):  # type: ignore[no-untyped-def]
         start(x, t, weight, m, unit, g, h, n, k[4], k[5], k[6])
         if k[8] != 0:
             for _ in range(int(k[6])):
-                multiply(m, g, n)
-                multiply(m, h, n)
-            multiply(unit, h, n)
+                times(g, m, n)
+                times(h, m, n)
+            times(h, unit, n)
         else:
             raised(x, t, m, unit, g, h, n, k[6], k[7])
 
