@@ -106,7 +106,7 @@ def losses(dtype: str, backend: str, threads: int, seed: int) -> dict[str, Any]:
     t = np.where(rng.random(n) < 0.7, rng.random(n) < 0.5, rng.random(n)).astype(dtype)
     weight, positive = rng.random(n).astype(dtype), rng.uniform(0.5, 4, n).astype(dtype)
     tiny = (weight * np.finfo(dtype).smallest_normal).astype(dtype)
-    mask = rng.random(n) < 0.9
+    mask, alpha = rng.random(n) < 0.9, positive / 4
     probabilities, integers = fs.sigmoid(x), np.arange(2**53 + 1, 2**53 + 100)
     how = {"backend": backend, "threads": threads}
     every = {"weight": weight, "pos_weight": positive, "mask": mask, "label_smoothing": 0.1}
@@ -121,7 +121,7 @@ def losses(dtype: str, backend: str, threads: int, seed: int) -> dict[str, Any]:
         "hessian": lambda: fs.bce_with_logits_grad_hess(x, t, **how),
         "probabilities": lambda: fs.bce(probabilities, t, weight=weight, reduction="none", **how),
         "focal": lambda: fs.sigmoid_focal_loss_value_and_grad(x, t, gamma=1.7, alpha=0.3, reduction="none", **how),
-        "focal hessian": lambda: fs.sigmoid_focal_loss_grad_hess(x, t, gamma=1.7, alpha=positive / 4, weight=weight, **how),
+        "focal hessian": lambda: fs.sigmoid_focal_loss_grad_hess(x, t, gamma=1.7, alpha=alpha, weight=weight, **how),
         "strided": lambda: fs.bce_with_logits_value_and_grad(x[::2], t[::2], **how),
         "Fortran order": lambda: fs.bce_with_logits_value_and_grad(np.resize(x, (40, 60)).T, np.resize(t, (40, 60)).T, **how),
         "integers": lambda: fs.bce_with_logits(integers, np.ones(99, int), reduction="none", **how),

@@ -25,6 +25,7 @@ X = np.linspace(0.01, 0.99, 60).reshape(6, 10)
 RUN_THEIRS = """
 import importlib.util, os, pytest, scipy.special
 import fastsig.interop.scipy as ours
+os.environ.pop("PYTEST_ADDOPTS", None)  # of the run that this is a part of
 for name in ours.__all__:
     setattr(scipy.special, name, getattr(ours, name))
 
