@@ -19,6 +19,9 @@ quick_loss: Any = None if c is None or FROM_ENVIRONMENT not in (None, "c") else 
 _REDUCTIONS = {"none": 0, "sum": 1, "mean": 2, "weighted_mean": 3}
 """What the C library calls each of these."""
 
+_FEW = -LOSS_ELEMENTS
+"""Tells the C library: one thread, and of more elements than this leave the call alone."""
+
 
 def quick(
     formula: int, reduction: str, wanted: int, check: bool, operands: tuple[Any, Any, Any, Any, Any],
@@ -47,16 +50,15 @@ def quick(
                 return NotImplemented
             given = (out,) if not wanted else (grad_out, hess_out) if wanted & WITH_HESS else (out, grad_out)
             return gpu.loss_again(formula, reduction, check, (*operands, *given), wanted)
-    serves = quick_loss is not None and (backend is None or backend == "c") and (threads is None or (type(threads) is int and threads > 0))
-    code = _REDUCTIONS.get(reduction) if serves and type(reduction) is str else None
-    if code is not None:
-        count = loss_threads(operands[0], threads)
+    code = _REDUCTIONS.get(reduction) if quick_loss is not None and type(reduction) is str else None
+    if code is not None and (backend is None or backend == "c") and (threads is None or (type(threads) is int and threads > 0)):
+        count = _many(operands[0], threads) if kind is np.ndarray and operands[0].size >= LOSS_ELEMENTS else _FEW
         result = quick_loss(formula, code + wanted, check, count, *operands, label_smoothing, alpha, gamma, out, grad_out, hess_out)
         if result is not NotImplemented:
             return result
         arrays = arraylikes.plain_arrays(operands)
         if arrays is not None:
-            count = loss_threads(arrays[0], threads)
+            count = _many(arrays[0], threads) if arrays[0].size >= LOSS_ELEMENTS else _FEW
             result = quick_loss(formula, code + wanted, check, count, *arrays, label_smoothing, alpha, gamma, out, grad_out, hess_out)
             if result is NotImplemented or arrays[0] is operands[0]:
                 return result
@@ -81,10 +83,6 @@ def _like(logits: Any, result: Any, wanted: int, elementwise: bool, given: tuple
     return made if wanted else made[0]
 
 
-def loss_threads(logits: Any, threads: int | None) -> int:
-    """The threads for a loss of these logits, by its route; of what is no array yet, one for fewer than so many elements."""
-    if type(logits) is not np.ndarray:
-        return -LOSS_ELEMENTS
-    if logits.size < LOSS_ELEMENTS:
-        return 1
+def _many(logits: np.ndarray[Any, Any], threads: int | None) -> int:
+    """The threads for a loss of so many logits."""
     return choice.of_loss("bce_with_logits", logits.dtype, logits.size, backend=None, threads=threads).threads
