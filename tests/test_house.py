@@ -281,7 +281,7 @@ def test_backends_do_not_know_each_other(path: Path) -> None:
 
 
 ROOM_OF_LIBRARY = {
-    "numba": r"kernels/numba/.*|kernels/cuda/(compiler|elements|\w+_kernels|sums|totals)\.py|interop/numba\.py",
+    "numba": r"kernels/numba/.*|kernels/cuda/(compiler|elements|\w+_kernels|sums|totals)\.py|interop/numba/.*",
     "llvmlite": r"kernels/numba/.*|kernels/cuda/(elements|halves|\w+_kernels|sums|totals|tracing)\.py",
     "torch": r"interop/torch/.*|gradflow/.*",
     "cupy": r"interop/cupy\.py",

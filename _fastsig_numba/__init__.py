@@ -1,0 +1,62 @@
+"""What Numba runs before it compiles the first function, by the entry point ``numba_extensions`` of the distribution.
+
+It stands beside the package, not in it, because everybody with Numba pays for it: importing ``fastsig`` would take longer than all
+that is done here. Numba learns to ask, and what it is answered is loaded when it asks about something of ``fastsig``.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FunctionType
+from typing import Any
+
+_asked = False
+
+
+def init() -> None:
+    """Let Numba ask ``fastsig.interop.numba.functions`` about the functions of ``fastsig``. Never raises: Numba would warn everybody."""
+    global _asked
+    if _asked:
+        return
+    try:
+        import numpy as np
+        from numba.core.typing.typeof import typeof_impl
+
+        for kind in (FunctionType, np.ufunc):
+            _ask(typeof_impl, kind)
+        _asked = True
+    except Exception:  # noqa: BLE001  # another Numba; what uses fastsig in compiled code is then told that it has no type
+        pass
+
+
+def _ask(typeof_impl: Any, kind: type) -> None:
+    before = typeof_impl.dispatch(kind)
+
+    def typeof(value: Any, context: Any) -> Any:
+        found = _type_of(value) if context.purpose.name == "constant" and "fastsig" in sys.modules else None
+        return before(value, context) if found is None else found
+
+    typeof_impl.register(kind)(typeof)
+
+
+def _type_of(value: Any) -> Any:
+    if not _may_be_ours(value):
+        return None
+    try:
+        from fastsig.interop.numba import functions
+    except Exception as error:
+        import numba
+
+        raise numba.core.errors.TypingError(
+            f"the functions of fastsig cannot be compiled by Numba {numba.__version__}: {type(error).__name__}: {error}"
+        ) from error
+    return functions.type_of(value)
+
+
+def _may_be_ours(value: Any) -> bool:
+    """Looked at before anything is loaded. A ufunc of fastsig is known by its name, for older NumPy gives it no module."""
+    if isinstance(value, FunctionType):
+        return str(value.__module__).partition(".")[0] == "fastsig"
+    ufuncs = sys.modules.get("fastsig.ufuncs")
+    name = value.__name__.partition(" ")[0]
+    return ufuncs is not None and name in ufuncs.__all__
