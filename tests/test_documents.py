@@ -71,7 +71,7 @@ def test_every_line_about_losses_names_a_test_that_exists() -> None:
 FOR_WHOEVER_CARRIES_ON = (
     "docs/architecture.md", "docs/dask.md", "docs/torch.md", "docs/trust.md", "docs/gradflow.md", "docs/versions.md",
     "CONTRIBUTING.md", "SECURITY.md", "docs/sigmoid.md", "docs/sigmoid.ko.md", "docs/scipy.md", "docs/arrow.md", "docs/array-api.md",
-    "docs/boosting.md",
+    "docs/boosting.md", "docs/numba.md",
 )  # fmt: skip
 PLACES = r"(?:fastsig|cext|tests|tools|docs|benchmarks|examples|\.ci)/[\w./-]*"
 

@@ -14,6 +14,7 @@ NEEDS = {
     "boosting_rare_positives": ["sklearn", "xgboost", "lightgbm"],
     "multi_label_classifier": ["sklearn", "scipy"],
     "newton_logistic_regression": ["sklearn", "scipy"],
+    "numba_code": ["numba"],
     "platt_calibration": ["sklearn", "scipy"],
     "sigmoid_beside_softmax": ["sklearn", "scipy"],
     "torch_training": ["torch"],
@@ -66,6 +67,16 @@ def test_the_torch_model_has_learned(pytestconfig: pytest.Config) -> None:
     accuracy = re.search(r"accuracy (\d\.\d+)", said_by("torch_training", pytestconfig))
     assert accuracy is not None
     assert float(accuracy[1]) > 0.9
+
+
+def test_the_guesses_weighed_in_compiled_code_are_near_the_truth(pytestconfig: pytest.Config) -> None:
+    """500 answers tell the numbers to within 0.2 or so."""
+    said = said_by("numba_code", pytestconfig)
+    assert float(said.splitlines()[0].rpartition(" ")[2]) < 1e-12
+    found = re.search(r"^weighed +(\S+) +(\S+)$", said, re.MULTILINE)
+    assert found is not None
+    assert abs(float(found[1]) - 2) < 0.6
+    assert abs(float(found[2]) + 1) < 0.6
 
 
 def test_the_model_on_dask_arrays_has_learned(pytestconfig: pytest.Config) -> None:

@@ -165,7 +165,7 @@ class Workshop:
                 for path in leaked(archive.read(name), self.place):
                     made.amiss.append(f"{name} holds a path of this machine: {path}")
             text = archive.read("fastsig/lib/build.txt").decode()
-        for wanted in ("fastsig/_c.", "fastsig/lib/libfastsig.so.", "fastsig/include/fastsig.h", "fastsig/py.typed"):
+        for wanted in ("fastsig/_c.", "fastsig/lib/libfastsig.so.", "fastsig/include/fastsig.h", "fastsig/py.typed", "_fastsig_numba/"):
             if not any(name.startswith(wanted) for name in names):
                 made.amiss.append(f"it holds no {wanted}")
         sets = re.findall(r"^(baseline|v3|v4):", text, re.MULTILINE)
@@ -219,7 +219,7 @@ def leaked(content: bytes, place: Path) -> list[str]:
     return sorted(f"{path}/" for path in paths if f"{path}/".encode() in content)
 
 
-IN_SDIST = ("cext/", "fastsig/", "tests/", "tools/", "docs/", "examples/", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md")
+IN_SDIST = ("cext/", "fastsig/", "_fastsig_numba/", "tests/", "tools/", "docs/", "examples/", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md")
 
 
 def tracked() -> set[str]:

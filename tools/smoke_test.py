@@ -38,6 +38,17 @@ def losses(dtype: type) -> bytes:
     return b"".join(np.asarray(part).tobytes() for part in found)
 
 
+def in_compiled_code() -> bytes:
+    """By the distribution's entry point, which nothing here calls."""
+    import numba
+
+    def kernel(x: Array) -> Any:
+        return fs.sigmoid(x)
+
+    result: Array = numba.njit(fastmath=True)(kernel)(inputs_of("real", np.float64))
+    return result.tobytes()
+
+
 def main() -> None:
     file = Path(fs.__file__).resolve()
     assert CHECKOUT not in file.parents, f"this is the checkout, not what is installed: {file}"
@@ -54,6 +65,7 @@ def main() -> None:
     served = [*digests]
     if fs.backends()["numba"] == "available":  # which compiles for long, so one type and no losses
         assert elementwise("numba", np.float64) == elementwise("c", np.float64), "Numba's bits are others than C's"
+        assert in_compiled_code() == fs.sigmoid(inputs_of("real", np.float64), backend="c").tobytes(), "fs.sigmoid has other bits in a user's compiled code"
         served.append("numba")
     print(f"smoke test passed: {' '.join(served)}; Python {sys.version.split()[0]}, NumPy {np.__version__}, {file.parent}")
     print(digests["baseline"])
