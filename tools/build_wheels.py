@@ -219,7 +219,10 @@ def leaked(content: bytes, place: Path) -> list[str]:
     return sorted(f"{path}/" for path in paths if f"{path}/".encode() in content)
 
 
-IN_SDIST = ("cext/", "fastsig/", "_fastsig_numba/", "tests/", "tools/", "docs/", "examples/", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md")
+IN_SDIST = (
+    "cext/", "fastsig/", "_fastsig_numba/", "tests/", "tools/", "docs/", "examples/",
+    "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md",
+)  # fmt: skip
 
 
 def tracked() -> set[str]:

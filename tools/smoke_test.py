@@ -65,7 +65,8 @@ def main() -> None:
     served = [*digests]
     if fs.backends()["numba"] == "available":  # which compiles for long, so one type and no losses
         assert elementwise("numba", np.float64) == elementwise("c", np.float64), "Numba's bits are others than C's"
-        assert in_compiled_code() == fs.sigmoid(inputs_of("real", np.float64), backend="c").tobytes(), "fs.sigmoid has other bits in a user's compiled code"
+        outside = fs.sigmoid(inputs_of("real", np.float64), backend="c").tobytes()
+        assert in_compiled_code() == outside, "fs.sigmoid has other bits in a user's compiled code"
         served.append("numba")
     print(f"smoke test passed: {' '.join(served)}; Python {sys.version.split()[0]}, NumPy {np.__version__}, {file.parent}")
     print(digests["baseline"])
