@@ -51,6 +51,45 @@ def test_numba_that_compiles_nothing_is_not_available(need_c: None) -> None:
     assert printed(code, NUMBA_DISABLE_JIT="1") == "NUMBA_DISABLE_JIT is set, so Numba compiles nothing; unset it 0.5"
 
 
+# ---- asked while a function of the user's is being compiled ----
+
+WITHIN = """
+import hashlib, numba, numpy as np, fastsig as fs
+from fastsig.dispatch.availability import ufunc_of
+from numba.extending import overload
+
+def digest():
+    x = np.random.default_rng(0).normal(0, 5, 4096).astype("f4")
+    t = np.linspace(0, 1, x.size).astype("f4")
+    parts = [ufunc_of("numba", "sigmoid")(x), fs.glu(x, backend="numba"), fs.bce_with_logits_grad_hess(x, t, weight=t, backend="numba")]
+    return [hashlib.sha256(np.asarray(part).tobytes()).hexdigest() for part in parts]
+
+def ask():
+    pass
+
+answers = []
+
+@overload(ask)
+def while_compiling():
+    answers.append(digest())
+    return lambda: None
+
+@numba.njit(fastmath=True)
+def users():
+    ask()
+
+if {within}:
+    users()
+print(*(answers[0] if {within} else digest()))
+"""
+
+
+def test_a_kernel_has_none_of_the_flags_of_a_function_whose_compilation_asks_for_it(tmp_path: Path) -> None:
+    within = run_python(WITHIN.format(within=True), environment={"NUMBA_CACHE_DIR": str(tmp_path)}, timeout=300)
+    assert within.returncode == 0, within.stderr
+    assert within.stdout == run_python(WITHIN.format(within=False), timeout=300).stdout
+
+
 # ---- other processors ----
 
 RESULTS = """

@@ -12,6 +12,7 @@ import llvmlite
 import numba
 from numba import njit
 from numba.core.caching import NullCache
+from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
@@ -56,6 +57,27 @@ def named(function: Any, *key: object) -> Any:
     return function
 
 
+_OPTIONS = {"error_model": "numpy", "fastmath": False, "forceinline": False, "_nrt": True}
+"""Said to Numba each time: where a kernel is wanted while a user's function is being compiled, Numba would take these from that one,
+and a kernel with its ``fastmath`` would be kept for everybody."""
+
+
 def part(*key: object) -> Callable[[Any], Any]:
     """njit for a function that kernels call, specialised for what the key says."""
-    return lambda function: njit(error_model="numpy")(named(function, *key))
+    return lambda function: njit(**_OPTIONS)(named(function, *key))
+
+
+def kernel(function: Any, signature: Any, *key: object) -> Any:
+    """The function compiled for one signature, or taken from the cache; it runs without the interpreter's lock."""
+    compiled = njit(nogil=True, **_OPTIONS)(named(function, *key))
+    compiled._cache = KernelCache(function)
+    compiled.compile(signature)
+    return compiled
+
+
+def c_callback(function: Any, signature: tuple[Any, Any], *key: object) -> Any:
+    """The function compiled, or taken from the cache, as one that C calls: ``address`` is where."""
+    compiled = CFunc(named(function, *key), signature, locals={}, options=_OPTIONS)
+    compiled._cache = KernelCache(function)
+    compiled.compile()
+    return compiled

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.core.ccallback import CFunc
+from numba import types
 
 from fastsig.formulas import bce, logistic
-from fastsig.kernels.numba.cache import KernelCache, named
+from fastsig.kernels.numba.cache import c_callback, part
 from fastsig.kernels.numba.environment import enter_default, leave_default
 from fastsig.kernels.numba.memory import BLOCK, address, buffer, load_store, offset
 from fastsig.ops import BY_NAME, Op
@@ -50,7 +49,8 @@ def _runs(op: Op, dtype: str) -> tuple[Any, Any]:
         for i in range(n):
             offset(to, i * to_step)[0] = offset(source, i * source_step)[0]
 
-    return njit(error_model="numpy")(named(run, op.name, dtype)), njit(named(copy, op.name, dtype))
+    compiled = part(op.name, dtype)
+    return compiled(run), compiled(copy)
 
 
 def _loop(op: Op, dtype: str) -> Any:
@@ -86,11 +86,7 @@ def _loop(op: Op, dtype: str) -> Any:
                 copy(offset(out, start * out_step), out_step, out_block, size, take)
         leave_default(callers)
 
-    named(loop, op.name, dtype)
-    compiled = CFunc(loop, ((types.CPointer(pointer), steps_type, steps_type, types.voidptr), types.void), locals={}, options={})
-    compiled._cache = KernelCache(loop)
-    compiled.compile()
-    return compiled
+    return c_callback(loop, ((types.CPointer(pointer), steps_type, steps_type, types.voidptr), types.void), op.name, dtype)
 
 
 _kept: list[Any] = []

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from numba import njit, types
+from numba import types
 from numba.extending import register_jitable
 
 from fastsig.arrays.dtypes import BF16, F16, F32, F64, Array
 from fastsig.formulas import gates, prims
 from fastsig.kernels import rows
 from fastsig.kernels.numba import gather as gathering
-from fastsig.kernels.numba.cache import KernelCache, named, part
+from fastsig.kernels.numba.cache import kernel, part
 from fastsig.kernels.numba.environment import enter_default, leave_default
 from fastsig.ops import FUSED_BY_NAME
 from fastsig.system import first_calls, thread_pool
@@ -85,10 +85,7 @@ def _build(name: str, code: int) -> Any:
         "leave_default": leave_default, "min": min,
     }  # fmt: skip
     exec("\n".join(lines), made)
-    kernel = njit(error_model="numpy", nogil=True)(named(made["fused"], name, code))
-    kernel._cache = KernelCache(made["fused"])
-    kernel.compile(types.void(types.int64[::1], types.int64, types.int64))
-    return kernel
+    return kernel(made["fused"], types.void(types.int64[::1], types.int64, types.int64), name, code)
 
 
 _kernels: dict[tuple[str, int], Any] = {}
@@ -107,9 +104,9 @@ def _kernel(name: str, code: int) -> Any:
 
 def run(name: str, words: Array, threads: int, alive: object) -> None:
     """All elements of a pass on so many of Python's threads; ``alive`` are the arrays whose addresses the words have."""
-    kernel = _kernel(name, int(words[rows.DTYPE]))
+    over_elements = _kernel(name, int(words[rows.DTYPE]))
 
     def work(piece: slice, held: object = alive) -> None:
-        kernel(words, piece.start, piece.stop)
+        over_elements(words, piece.start, piece.stop)
 
     thread_pool.over_pieces(work, int(words[rows.INNER] * words[rows.COUNT]), threads)

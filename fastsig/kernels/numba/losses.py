@@ -6,13 +6,13 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from fastsig.arrays.dtypes import F16, F64, Array
 from fastsig.kernels import plan as plans
 from fastsig.kernels.numba import blocks
 from fastsig.kernels.numba import gather as gathering
-from fastsig.kernels.numba.cache import KernelCache, named, part
+from fastsig.kernels.numba.cache import kernel, part
 from fastsig.kernels.numba.environment import enter_default, leave_default
 from fastsig.kernels.plan import BLOCK, FOCAL, LOGITS, PROBABILITIES, SUM_WORDS, Numbers
 from fastsig.system import first_calls, thread_pool
@@ -161,10 +161,7 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
         leave_default(callers)
         return violations
 
-    kernel = njit(error_model="numpy", nogil=True)(named(reduce, *key))
-    kernel._cache = KernelCache(reduce)
-    kernel.compile(signature)
-    return kernel
+    return kernel(reduce, signature, *key)
 
 
 _kernels: dict[tuple[Any, ...], Any] = {}
@@ -194,13 +191,13 @@ def reduce_all(plan: Array, numbers: Numbers, size: int, threads: int, alive: ob
 
     ``alive`` is what must outlive the threads: the arrays that the plan knows by their addresses.
     """
-    kernel, given = _kernel(plan, numbers), np.array(numbers, dtype=np.float64)
+    over_elements, given = _kernel(plan, numbers), np.array(numbers, dtype=np.float64)
     totals: list[Array] = []
     found: list[int] = []
 
     def work(piece: slice, held: object = alive) -> None:
         total, scratch = np.zeros(SUM_WORDS, np.int64), np.empty(_BUFFERS * BLOCK + 8)
-        found.append(int(kernel(plan, given, piece.start, piece.stop, total, scratch.ctypes.data)))
+        found.append(int(over_elements(plan, given, piece.start, piece.stop, total, scratch.ctypes.data)))
         totals.append(total)
 
     thread_pool.over_pieces(work, size, threads)
