@@ -5,6 +5,7 @@ Compiling takes seconds, so one compiled function serves many questions.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import sys
 from pathlib import Path
@@ -260,6 +261,25 @@ except numba.TypingError as error:
 """
     said = printed(code)
     assert f"the functions of fastsig cannot be compiled by Numba {numba.__version__}" in said
+
+
+def test_where_numba_is_the_only_backend(tmp_path: Path) -> None:
+    """Naming the ufunc compiles it, in the midst of a function with flags of its own."""
+    code = """
+import sys
+sys.modules["fastsig._c"] = None
+import hashlib, numba, numpy as np, fastsig as fs
+
+@numba.njit(fastmath=True)
+def inside(x):
+    return fs.ufuncs.sigmoid(x)
+
+x = np.random.default_rng(0).normal(0, 5, 4096).astype("f4")
+print(*(hashlib.sha256(function(x).tobytes()).hexdigest() for function in (inside, fs.ufuncs.sigmoid)))
+"""
+    x = np.random.default_rng(0).normal(0, 5, 4096).astype("f4")
+    expected = hashlib.sha256(ufuncs.sigmoid(x).tobytes()).hexdigest()
+    assert printed(code, NUMBA_CACHE_DIR=str(tmp_path)).split() == [expected, expected]
 
 
 # ---- cache=True ----
