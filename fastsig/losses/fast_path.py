@@ -52,8 +52,11 @@ def quick(
             return gpu.loss_again(formula, reduction, check, (*operands, *given), wanted)
     code = _REDUCTIONS.get(reduction) if quick_loss is not None and type(reduction) is str else None
     if code is not None and (backend is None or backend == "c") and (threads is None or (type(threads) is int and threads > 0)):
-        count = _many(operands[0], threads) if kind is np.ndarray and operands[0].size >= LOSS_ELEMENTS else _FEW
-        result = quick_loss(formula, code + wanted, check, count, *operands, label_smoothing, alpha, gamma, out, grad_out, hess_out)
+        x, t, w, fourth, mask = operands
+        count = _many(x, threads) if kind is np.ndarray and x.size >= LOSS_ELEMENTS else _FEW
+        result = quick_loss(
+            formula, code + wanted, check, count, x, t, w, fourth, mask, label_smoothing, alpha, gamma, out, grad_out, hess_out
+        )
         if result is not NotImplemented:
             return result
         arrays = arraylikes.plain_arrays(operands)
