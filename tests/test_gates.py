@@ -476,8 +476,6 @@ def test_what_does_not_go_straight_is_left_alone(row: Fused, need_c: None) -> No
         "a list for an out": (arguments, ([], *fitting[1:])),
         "an out that is read-only": (arguments, (read_only, *fitting[1:])),
         "outs that share memory": (arguments, (fitting[0],) * len(outputs)) if outputs == b"\1\1" else None,
-        if len(set(outputs)) < len(outputs)
-        else None,
     }
     for what, case in others.items():
         if case is not None:
