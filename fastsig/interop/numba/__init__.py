@@ -2,7 +2,7 @@
 
 ``fs.sigmoid`` and the functions of ``fastsig.ufuncs`` work in a user's own ``@njit`` without anything from here: Numba asks for it through
 the entry point in ``_fastsig_numba``. ``functions`` is what it is answered, ``cached_code`` sees to it that no cache serves an older
-answer. For kernels of ``@cuda.jit`` there is ``fastsig.interop.numba.cuda``.
+answer. For kernels of ``@cuda.jit`` there is ``fastsig.interop.numba.device``.
 
 What stands here by name, such as ``sigmoid`` and ``bce_with_logits``, are DUFuncs, made when they are first asked for.
 

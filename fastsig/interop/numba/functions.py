@@ -186,29 +186,33 @@ _ELEMENTS_OF = {
 """What of a loss there is in compiled code."""
 
 
-def _refused(name: str, function: Any) -> Any:
-    """The type of a public function that compiled code cannot call: it says what can be called."""
+NOT_IN_COMPILED_CODE = frozenset(
+    name for name in fastsig.__all__ if inspect.isfunction(getattr(fastsig, name)) and not (name in BY_NAME and BY_NAME[name].nin == 1)
+)
+
+
+def why_not(name: str) -> str:
+    """Why compiled code cannot call this public function, and what it can call."""
     parts = _ELEMENTS_OF.get(name, ())
     instead = " and ".join(f"fastsig.ufuncs.{part}" for part in parts)
     if parts:
-        why = f"fastsig.{name} reduces whole arrays, with options of Python; in compiled code call {instead}, which gives the elements"
-    else:
-        why = f"fastsig.{name} cannot be called in compiled code; what can be is fastsig.ufuncs: {', '.join(BY_NAME)}"
+        return f"fastsig.{name} reduces whole arrays, with options of Python; in compiled code call {instead}, which gives the elements"
+    return f"fastsig.{name} cannot be called in compiled code; what can be is fastsig.ufuncs: {', '.join(BY_NAME)}"
+
+
+def _refused(name: str) -> Any:
+    """The type of a public function that compiled code cannot call."""
 
     def generic(self: Any, args: Any, kws: Any) -> Any:
-        raise TypingError(why)
+        raise TypingError(why_not(name))
 
-    return types.Function(type(f"Typing_{name}", (AbstractTemplate,), {"key": function, "generic": generic}))
+    return types.Function(type(f"Typing_{name}", (AbstractTemplate,), {"key": getattr(fastsig, name), "generic": generic}))
 
 
 KEYS, TYPES = {}, {}
 for _op in OPS:
     KEYS[_op.name], TYPES[_op.name] = _elementwise(_op)
-_REFUSED = {
-    name: _refused(name, getattr(fastsig, name))
-    for name in fastsig.__all__
-    if inspect.isfunction(getattr(fastsig, name)) and not (name in BY_NAME and BY_NAME[name].nin == 1)
-}
+_REFUSED = {name: _refused(name) for name in NOT_IN_COMPILED_CODE}
 
 
 def type_of(value: Any) -> Any:
