@@ -9,8 +9,8 @@
         if i < x.size:
             out[i] = device.sigmoid(x[i])
 
-The elements are traced, as those of fastsig's own kernels are; docs/numba.md. After the import, and with the entry point that Numba reads
-also without it, ``fs.sigmoid`` and ``fs.ufuncs.bce_with_logits`` are these functions in a kernel.
+The elements are traced, as those of fastsig's own kernels are; docs/numba.md. ``fs.sigmoid`` and ``fs.ufuncs.bce_with_logits`` are these
+functions in a kernel too, without this import: ``@cuda.jit`` asks for it through the entry point in ``_fastsig_numba``.
 """
 
 from __future__ import annotations
