@@ -44,7 +44,9 @@ def _type_of(value: Any, purpose: Any) -> Any:
     if not _may_be_ours(value):
         return None
     try:
-        room = "device" if type(purpose).__module__.startswith("numba.cuda.") else "functions"  # numba-cuda asks Numba what it does not know
+        room = (
+            "device" if type(purpose).__module__.startswith("numba.cuda.") else "functions"
+        )  # numba-cuda asks Numba what it does not know
         answering = importlib.import_module(f"fastsig.interop.numba.{room}")
     except Exception as error:
         import numba

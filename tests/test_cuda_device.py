@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,7 +136,9 @@ def test_a_number_of_any_type(fastmath: bool, tmp_path: Any) -> None:
 
     wanted = {word: word if word in REALS else "f32" if int(word[1]) < 4 else "f64" for word in WORDS}
     kernel = kernel_of(BY_NAME["sigmoid"], device.sigmoid)
-    library = ptx_in_c.build({word: named(ptx_of(kernel, word, wanted[word], fastmath=fastmath), f"sigmoid_of_{word}") for word in WORDS}, tmp_path)
+    library = ptx_in_c.build(
+        {word: named(ptx_of(kernel, word, wanted[word], fastmath=fastmath), f"sigmoid_of_{word}") for word in WORDS}, tmp_path
+    )
     for word, real in wanted.items():
         x = np.arange(-70, 70).astype(storage(word)) if word != "b1" else np.arange(140) % 3 == 0
         out = np.zeros(x.shape, storage(real))
@@ -144,7 +148,14 @@ def test_a_number_of_any_type(fastmath: bool, tmp_path: Any) -> None:
 
 @pytest.mark.parametrize(
     ("x", "t", "result"),
-    [("f32", "f64", "f64"), ("f32", "b1", "f32"), ("f16", "bf16", "f32"), ("f16", "f32", "f32"), ("f16", "f64", "f64"), ("i4", "f32", "f64")],
+    [
+        ("f32", "f64", "f64"),
+        ("f32", "b1", "f32"),
+        ("f16", "bf16", "f32"),
+        ("f16", "f32", "f32"),
+        ("f16", "f64", "f64"),
+        ("i4", "f32", "f64"),
+    ],
 )
 def test_two_inputs_of_different_types(x: str, t: str, result: str, tmp_path: Any) -> None:
     """Subnormal float32 numbers reach float64 as they are, under fastmath too."""
@@ -161,6 +172,35 @@ def test_two_inputs_of_different_types(x: str, t: str, result: str, tmp_path: An
     out = np.zeros(logits.shape, storage(result))
     run(ptx_in_c.build({"mixed": ptx}, tmp_path), "mixed", logits, targets, out)
     assert same_but_nan(out, of_host(op.name, logits.astype(out.dtype), targets.astype(out.dtype)))
+
+
+# ---- cache=True ----
+
+
+def kept(kernel: Any) -> bytes:
+    """What Numba writes of a compiled kernel, whose making needs a GPU: the rest of it stands in here."""
+    from numba.cuda.compiler import compile_cuda
+    from numba.cuda.dispatcher import CUDACacheImpl
+    from numba.cuda.types import Array, float32, void
+
+    compiled = compile_cuda(kernel, void, (Array(float32, 1, "C"),) * 2, cc=(9, 0))
+    standing_in = SimpleNamespace(library=compiled.library, _reduce_states=lambda: {"extensions": [], "name": "kernel"})
+    return pickle.dumps(CUDACacheImpl.reduce(None, standing_in))
+
+
+def test_a_kernel_is_kept_and_compiled_again_from_another_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OSError is a miss to Numba."""
+    from fastsig.interop.numba import cached_code, device
+
+    def without(x, out):  # type: ignore[no-untyped-def]
+        out[0] = x[0]
+
+    ours, theirs = kept(kernel_of(BY_NAME["sigmoid"], device.sigmoid)), kept(without)
+    assert pickle.loads(ours) == {"extensions": (), "name": "kernel"}
+    monkeypatch.setattr(cached_code, "stamp", lambda: "another")
+    with pytest.raises(OSError, match="another source of fastsig"):
+        pickle.loads(ours)
+    assert pickle.loads(theirs) == {"extensions": [], "name": "kernel"}
 
 
 # ---- fastsig's own names, which the entry point tells numba-cuda of: compile_ptx does not ask it, @cuda.jit does ----

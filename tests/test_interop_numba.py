@@ -273,6 +273,11 @@ def test_without_numba_an_import_error_says_what_to_install() -> None:
     assert error_of(f"import sys\n{code}") == "ImportError: fastsig.interop.numba.sigmoid: numba is not installed (pip install numba)"
 
 
+def test_without_numba_cuda_an_import_error_names_the_extra() -> None:
+    said = error_of("import sys\nsys.modules['numba_cuda'] = None\nfrom fastsig.interop.numba import device")
+    assert said.startswith("ImportError: fastsig.interop.numba.device needs numba-cuda: pip install 'fastsig-kernels[cuda13]'")
+
+
 def test_where_numba_compiles_nothing_a_ready_function_still_computes() -> None:
     """A user's program that is debugged under NUMBA_DISABLE_JIT."""
     assert printed("from fastsig.interop.numba import sigmoid; print(sigmoid(0.0))", NUMBA_DISABLE_JIT="1") == "0.5"

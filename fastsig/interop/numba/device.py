@@ -48,9 +48,7 @@ def _outside(op: Op) -> Any:
 
     function.__name__ = function.__qualname__ = op.name
     function.__doc__ = f"{op.summary} ``{op.formula}`` of one element, in a kernel of ``@cuda.jit``."
-    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in op.inputs]
-    )
+    function.__signature__ = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in op.inputs])
     return function
 
 

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 from numba.cuda import types
 from numba.cuda.core.errors import TypingError
+from numba.cuda.dispatcher import CUDACacheImpl
 from numba.cuda.extending import lower_builtin
-from numba.cuda.typing.templates import AbstractTemplate, infer_global, signature
 from numba.cuda.types import bfloat16
+from numba.cuda.typing.templates import AbstractTemplate, infer_global, signature
 
 import fastsig
 from fastsig import ufuncs
+from fastsig.interop.numba.cached_code import Stamped
 from fastsig.interop.numba.functions import NOT_IN_COMPILED_CODE, why_not
 from fastsig.kernels.cuda import foreign
-from fastsig.ops import BY_NAME, OPS, Op
+from fastsig.ops import OPS, Op
 
 _SOURCES = {
     types.boolean: "b1", types.int8: "i1", types.uint8: "u1", types.int16: "i2", types.uint16: "u2",
@@ -66,6 +68,7 @@ class _OfOneElement(AbstractTemplate):  # type: ignore[misc]  # Numba has no typ
 
 def _lower(op: Op) -> Any:
     def lowered(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        builder.comment(_MARK)
         sources = tuple(_SOURCES[kind] for kind in sig.args)
         words = [builder.zext(value, foreign.BYTE) if source == "b1" else value for value, source in zip(values, sources, strict=True)]
         return foreign.value(builder, op.name, _loop(sources), words, sources)
@@ -83,6 +86,26 @@ def register(functions: dict[str, Any]) -> None:
         _TYPES[op.name] = types.Function(type(f"Typing_{op.name}", (_OfOneElement,), {"key": function, "op": op}))
         infer_global(function, _TYPES[op.name])
         lower_builtin(function, *[types.Any] * op.nin)(_lower(op))
+
+
+_MARK = "formula of fastsig"
+"""A comment in code that has one in it."""
+
+
+def _stamp_kept_kernels() -> None:
+    """``cache=True`` keeps a kernel with our formulas in it: it is compiled again from another source of fastsig."""
+    plain = CUDACacheImpl.reduce
+
+    def reduce(self: Any, kernel: Any) -> Any:
+        state = plain(self, kernel)
+        if any(_MARK in text for text in kernel.library.llvm_strs):
+            state["extensions"] = Stamped(state["extensions"])  # any member would do that may be a tuple
+        return state
+
+    CUDACacheImpl.reduce = reduce
+
+
+_stamp_kept_kernels()
 
 
 def _refused(name: str) -> Any:
