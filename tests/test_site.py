@@ -1,0 +1,99 @@
+"""The site's reference has every public name, its pages have examples that run, and its links are looked at."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from processes import printed
+
+from tools import site_links
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = sorted((ROOT / "docs" / "api").glob("*.rst"))
+LISTED = ("", "ufuncs", "gradflow", "interop.torch", "interop.boosting", "interop.scipy")
+"""The modules whose public names are a list, ``__all__``."""
+DESCRIBED = ("interop.dask", "interop.numba", "interop.threadpoolctl")
+"""Those that have nothing to call."""
+
+
+def public_names(module: str) -> list[str]:
+    """``__all__`` as the file says it: what it imports need not be installed."""
+    path = ROOT.joinpath("fastsig", *module.split("."))
+    tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+    (value,) = [node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+    if module == "ufuncs":
+        from fastsig.ops import BY_NAME
+
+        assert ast.unparse(value) == "list(BY_NAME)"
+        return list(BY_NAME)
+    return list(ast.literal_eval(value))
+
+
+def in_the_reference() -> list[str]:
+    text = "\n".join(path.read_text() for path in REFERENCE)
+    return re.findall(r"^\.\. (?:autofunction|autoclass|automodule|py:data):: fastsig\.([\w.]+)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("module", LISTED, ids=lambda module: module or "fastsig")
+def test_every_public_name_is_in_the_reference_and_no_other(module: str) -> None:
+    prefix = f"{module}." if module else ""
+    there = [name.removeprefix(prefix) for name in in_the_reference() if name.rpartition(".")[0] == module]
+    submodules = {name for name in ("ufuncs", "gradflow") if not module} - set(public_names(module))
+    assert sorted(there) == sorted({*public_names(module), *submodules})
+
+
+def test_every_module_of_interop_is_in_the_reference() -> None:
+    folder = ROOT / "fastsig" / "interop"
+    modules = {f"interop.{path.stem}" for path in folder.iterdir() if path.name not in ("__init__.py", "__pycache__")}
+    assert modules == {module for module in (*LISTED, *DESCRIBED) if module.startswith("interop.")}
+    assert modules <= set(in_the_reference())
+
+
+def test_every_file_of_interop_has_a_page() -> None:
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    assert {module.partition(".")[2] for module in (*LISTED, *DESCRIBED) if "interop." in module} <= pages
+
+
+# ---- examples ----
+
+
+@pytest.mark.parametrize("module", ["fastsig.ufuncs", "fastsig.interop.threadpoolctl"])
+def test_the_examples_of_a_module_run(module: str, pytestconfig: pytest.Config) -> None:
+    """Of those whose own tests do not run them; in a process of their own, for threadpoolctl keeps what is registered."""
+    found = importlib.import_module("importlib.util").find_spec(module)
+    assert ">>>" in (ast.get_docstring(ast.parse(Path(found.origin).read_text())) or "")
+    assert printed(f"import doctest, {module} as module; print(doctest.testmod(module).failed)", pytestconfig) == "0"
+
+
+@pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
+def test_the_examples_of_the_reference_run(path: Path) -> None:
+    example = doctest.DocTestParser().get_doctest(path.read_text(), {}, path.name, str(path), 0)
+    assert not doctest.DocTestRunner().run(example).failed
+
+
+# ---- links ----
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
+    (tmp_path / "api").mkdir()
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top"></h1><a href="api/b.html#here">b</a><a href="#top">top</a><a href="https://x.org/">x</a>'
+    )
+    (tmp_path / "api" / "b.html").write_text('<p id="here"></p><a href="../a.html?x=1#top">a</a><img src="../one%20two.png">')
+    (tmp_path / "one two.png").touch()
+    assert site_links.wrong(tmp_path) == []
+    (tmp_path / "c.html").write_text('<a href="d.html">d</a><a href="a.html#nowhere">a</a><script src="https://x.org/y.js"></script>')
+    assert site_links.wrong(tmp_path) == [
+        "c.html loads https://x.org/y.js",
+        "c.html links to d.html: there is no such file",
+        "c.html links to a.html#nowhere: that page has no such place",
+    ]
+
+
+def test_an_empty_folder_is_no_site(tmp_path: Path) -> None:
+    assert site_links.wrong(tmp_path) == [f"{tmp_path} has no pages"]
