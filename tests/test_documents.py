@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import doctest
+import math
 import re
 from pathlib import Path
 
 import pytest
 from processes import printed
+
+import fastsig as fs
+from fastsig.ops import OPS
 
 ROOT = Path(__file__).parent.parent
 
@@ -113,6 +117,17 @@ def test_every_line_about_losses_names_a_test_that_exists() -> None:
             assert named, f"no test at the end of: {row}"
             tree = ast.parse((ROOT / named[1]).read_text())
             assert named[2] in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, named[0]
+
+
+def test_the_limits_on_the_page_about_tails_are_those_of_the_functions() -> None:
+    values = {"-inf": -math.inf, "inf": math.inf, "log 2": math.log(2), "-log 2": -math.log(2)}
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.*) \|$", section("docs/tails.md", "Infinities, zeros, NaN"), re.MULTILINE)
+    assert {op for op, *_ in rows} == {op.name for op in OPS if op.nin == 1 and op.domain == "real"}
+    for op, *shown in rows:
+        for x, text in zip((-math.inf, 0.0, math.inf), shown, strict=True):
+            right, found = values[text] if text in values else float(text), float(getattr(fs, op)(x))
+            assert abs(found - right) <= math.ulp(right) if "log" in text else found == right, f"{op}({x})"
+            assert math.copysign(1, found) == math.copysign(1, right), f"the sign of {op}({x})"
 
 
 FOR_WHOEVER_CARRIES_ON = (

@@ -13,6 +13,8 @@ from processes import printed
 
 from tools import site_links
 
+site_pictures = pytest.importorskip("tools.site_pictures", reason="needs matplotlib", exc_type=ImportError)
+
 ROOT = Path(__file__).parent.parent
 REFERENCE = sorted((ROOT / "docs" / "api").glob("*.rst"))
 LISTED = ("", "ufuncs", "gradflow", "interop.torch", "interop.boosting", "interop.scipy")
@@ -99,3 +101,77 @@ def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_no_site(tmp_path: Path) -> None:
     assert site_links.wrong(tmp_path) == [f"{tmp_path} has no pages"]
+
+
+# ---- pictures ----
+
+
+def table(page: str, heading: str) -> dict[str, list[str]]:
+    """The rows of the first table under a heading, by their first cell."""
+    _, _, text = (ROOT / "docs" / page).read_text().partition(f"\n## {heading}\n")
+    lines = text[text.index("\n|") + 1 :].partition("\n\n")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {first.strip("`"): rest for first, *rest in rows}
+
+
+@pytest.mark.parametrize("name", site_pictures.PICTURES)
+def test_the_picture_shows_what_is_recorded(name: str) -> None:
+    """Its pixels depend on matplotlib and on fonts; its stamp is of the numbers that it was drawn from."""
+    from PIL import Image
+
+    with Image.open(ROOT / "docs" / name) as picture:
+        assert picture.text["Description"] == site_pictures.stamp(name), "run python tools/site_pictures.py"
+    assert [page for page in (ROOT / "docs").glob("*.md") if f"]({name})" in page.read_text()]
+
+
+def test_a_picture_drawn_now_has_the_stamp_and_the_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    drawn: list[Figure] = []
+    monkeypatch.setattr(site_pictures, "FigureCanvasAgg", drawn.append)
+    for name in site_pictures.PICTURES:
+        site_pictures.draw(name, tmp_path / name)
+        with Image.open(tmp_path / name) as picture:
+            assert picture.text["Description"] == site_pictures.stamp(name)
+    libraries, _, operations, gpu = drawn
+    for figure, values in (
+        (operations, [site_pictures.times(dtype) for dtype in site_pictures.TYPES]),
+        (gpu, [site_pictures.bandwidths()]),
+    ):
+        for axis, rows in zip(figure.axes, values, strict=True):
+            (ours,) = [line for line in axis.lines if line.get_label() == "fastsig"]
+            assert list(ours.get_xdata()) == [row["fastsig"] for row in rows.values()]
+            assert [label.get_text() for label in axis.get_yticklabels()] == list(rows)
+    edges = [max(line.get_xdata()) for line in libraries.axes[0].lines if line.get_label() == "JAX"]
+    assert edges == [libraries.axes[0].texts[0].xy[0]], "what is infinite stands at the edge, with its word"
+
+
+def test_the_picture_of_times_has_the_numbers_of_the_page() -> None:
+    rows = table("performance.md", "AVX2: an AMD EPYC")
+    for dtype, ours, ratio in (("float32", 0, 2), ("float64", 4, 6)):
+        for op, libraries in site_pictures.times(dtype).items():
+            assert float(rows[op][ours]) == pytest.approx(libraries["fastsig"], rel=0.01), op
+            assert float(rows[op][ratio]) == pytest.approx(libraries["torch"] / libraries["fastsig"], rel=0.01), op
+
+
+def test_the_picture_of_bandwidths_has_the_numbers_of_the_page() -> None:
+    rows = table("gpu.md", "How fast it is")
+    for op, libraries in site_pictures.bandwidths().items():
+        percent = [f"{libraries[name]:.0%}" for name in ("fastsig", "torch") if name in libraries]
+        assert re.findall(r"\d+%", rows[op][0]) == percent, op
+
+
+@pytest.mark.parametrize("dtype", site_pictures.TYPES)
+def test_the_pictures_of_errors_have_the_numbers_of_the_page(dtype: str) -> None:
+    text = (ROOT / "docs" / "accuracy.md").read_text()
+    for op, (error, allowed) in site_pictures.worst_errors(dtype).items():
+        assert re.search(rf"\| `{op}` \| {dtype} \| {error:.4f} \| `.*` \| {allowed} \|", text), op
+    for op, libraries in site_pictures.errors(dtype).items():
+        (row,) = re.findall(rf"^\| `{op}` \| {dtype} \| (\d\.\d\d) \|(.*)\|$", text, re.MULTILINE)
+        assert float(row[0]) == pytest.approx(libraries["fastsig"], abs=0.005)
+        cells = dict(zip(("torch", "scipy", "jax"), row[1].split("|"), strict=True))
+        for library, cell in cells.items():
+            shown = cell.partition("/")[2].strip()
+            assert (library in libraries) == bool(shown)
+            assert not shown or (float(shown.replace("inf or NaN", "inf")) == pytest.approx(libraries[library], rel=0.03)), (op, library)
