@@ -6,6 +6,7 @@ that is done here. Numba learns to ask, and what it is answered is loaded when i
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import FunctionType
 from typing import Any
@@ -14,7 +15,7 @@ _asked = False
 
 
 def init() -> None:
-    """Let Numba ask ``fastsig.interop.numba.functions`` about the functions of ``fastsig``. Never raises: Numba would warn everybody."""
+    """Let Numba ask ``fastsig.interop.numba`` about the functions of ``fastsig``. Never raises: Numba would warn everybody."""
     global _asked
     if _asked:
         return
@@ -33,24 +34,27 @@ def _ask(typeof_impl: Any, kind: type) -> None:
     before = typeof_impl.dispatch(kind)
 
     def typeof(value: Any, context: Any) -> Any:
-        found = _type_of(value) if context.purpose.name == "constant" and "fastsig" in sys.modules else None
+        found = _type_of(value, context.purpose) if context.purpose.name == "constant" and "fastsig" in sys.modules else None
         return before(value, context) if found is None else found
 
     typeof_impl.register(kind)(typeof)
 
 
-def _type_of(value: Any) -> Any:
+def _type_of(value: Any, purpose: Any) -> Any:
     if not _may_be_ours(value):
         return None
     try:
-        from fastsig.interop.numba import functions
+        room = (
+            "device" if type(purpose).__module__.startswith("numba.cuda.") else "functions"
+        )  # numba-cuda asks Numba what it does not know
+        answering = importlib.import_module(f"fastsig.interop.numba.{room}")
     except Exception as error:
         import numba
 
         raise numba.core.errors.TypingError(
             f"the functions of fastsig cannot be compiled by Numba {numba.__version__}: {type(error).__name__}: {error}"
         ) from error
-    return functions.type_of(value)
+    return answering.type_of(value)
 
 
 def _may_be_ours(value: Any) -> bool:

@@ -66,7 +66,7 @@ static int FN(any_part)(const FN(walk) *walk, part of) {
     R *to[OUT_COUNT];
     for (int i = 0; i < IN_COUNT; i++)
         if (p->in[i].type >= 0) FN(gather_columns)(&walk->in[i], p->in[i].type, of.above, of.rows, of.count, buffers[i]);
-    for (int i = 0; i < OUT_COUNT; i++) to[i] = p->out[i] || (p->sum && i == OUT_LOSS) ? b->outs[i] : NULL;
+    for (int i = 0; i < OUT_COUNT; i++) to[i] = p->out[i] || (i == OUT_LOSS && (p->sum || p->formula != FORMULA_LOGITS)) ? b->outs[i] : NULL;
     const int violations = FN(evaluate)(&walk->pass, (FN(operands)){b->xs, b->ts, b->weights, b->poss}, to, (size_t)(of.rows * of.count));
     for (int i = 0; i < OUT_COUNT; i++)
         if (p->out[i]) FN(put_columns)(&walk->out[i], p->dtype, of.above, of.rows, of.count, to[i]);

@@ -284,7 +284,7 @@ static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int
         if (pass.has_mask) FN(gather)(p, &in[IN_MASK], at, count, b->misses);
         R *to[OUT_COUNT];
         for (int i = 0; i < OUT_COUNT; i++) to[i] = !p->out[i] ? NULL : direct ? (R *)p->out[i] + at : b->outs[i];
-        if (p->sum) to[OUT_LOSS] = b->outs[OUT_LOSS];
+        if (p->sum || (!to[OUT_LOSS] && p->formula != FORMULA_LOGITS)) to[OUT_LOSS] = b->outs[OUT_LOSS]; /* the others always write it */
         violations |= FN(evaluate)(&pass, of, to, (size_t)count);
         for (int i = 0; i < OUT_COUNT; i++)
             if (p->out[i] && !direct) FN(put)(p->dtype, p->stream, (char *)p->out[i] + at * size, count, to[i]);

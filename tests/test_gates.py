@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -15,6 +16,7 @@ from reference import Array, assert_same_bits
 import fastsig as fs
 from fastsig.formulas import gates as formulas
 from fastsig.formulas.prims import constants
+from fastsig.gates import call as gates
 from fastsig.ops import FUSED, FUSED_BY_NAME, Fused
 
 try:
@@ -421,3 +423,89 @@ def test_an_empty_output_of_any_strides_is_taken() -> None:
     """An array that torch made has strides of 0 where it has no elements."""
     out = np.lib.stride_tricks.as_strided(np.empty(0), (0, 2), (0, 0))
     assert fs.glu_backward(np.empty((0, 1)), np.empty((0, 2)), out=out) is out
+
+
+# ---- the straight way ----
+
+
+def generally(row: Fused, arguments: tuple[Array, ...], **options: Any) -> tuple[Array, ...]:
+    given = {"out": None, "backend": None, "threads": None, **options}
+    found = gates.general(row.name, dict(zip((name for name, _ in row.arguments), arguments, strict=True)), axis=-1, may_lack=(), **given)
+    return found if isinstance(found, tuple) else (found,)
+
+
+@pytest.mark.parametrize("shape", [(1,), (15,), (16,), (1, 5), (3, 16), (2, 3, 37), (300, 128)], ids=str)
+@pytest.mark.parametrize("dtype", ["float16", *REALS])
+@EACH
+def test_plain_arrays_go_straight_with_the_same_bits(row: Fused, dtype: str, shape: tuple[int, ...], need_c: None) -> None:
+    n = int(np.prod(shape))
+    arguments = together(row, parts_of(row.name, dtype, n, True), shape)
+    expected = generally(row, arguments)
+    number, inputs, outputs = gates._PARTS[row.name]
+    straight = gates._quick_fused(number, 1, inputs, outputs, arguments, None)
+    many_short_rows = shape[-1] < 16 and len(shape) > 1 and shape[0] > 1 and {*inputs, *outputs} != {1}
+    assert (straight is NotImplemented) == many_short_rows
+    if not many_short_rows:
+        for got, wanted in zip(straight if isinstance(straight, tuple) else (straight,), expected, strict=True):
+            assert_same_bits(got, wanted)
+    given = tuple(np.full_like(wanted, nan) for wanted in expected)
+    for got, out, wanted in zip(results(row, arguments, out=given), given, expected, strict=True):
+        assert got is out
+        assert_same_bits(got, wanted)
+
+
+@EACH
+def test_what_does_not_go_straight_is_left_alone(row: Fused, need_c: None) -> None:
+    number, inputs, outputs = gates._PARTS[row.name]
+    arguments = together(row, parts_of(row.name, "float32", 3 * 32, False), (3, 32))
+    fitting = [np.empty((3, 32 * parts), "f") for parts in outputs]
+    read_only = fitting[0].copy()
+    read_only.flags.writeable = False
+    others = {
+        "a subclass": ((arguments[0].view(type("Mine", (np.ndarray,), {})), *arguments[1:]), None),
+        "a list": ((arguments[0].tolist(), *arguments[1:]), None),
+        "None": ((None, *arguments[1:]), None),
+        "backwards": ((arguments[0][:, ::-1], *arguments[1:]), None),
+        "the other byte order": ((arguments[0].astype(">f4"), *arguments[1:]), None),
+        "integers": (tuple(a.astype(int) for a in arguments), None),
+        "no elements": (tuple(a[:0] for a in arguments), None),
+        "no axes": (tuple(np.float32(1).reshape(()) for _ in arguments), None),
+        "types that differ": ((*arguments[:-1], arguments[-1].astype("d")), None) if len(arguments) > 1 else None,
+        "shapes that differ": ((*arguments[:-1], arguments[-1][:2]), None) if len(arguments) > 1 else None,
+        "an out of another shape": (arguments, (np.empty((2, 32), "f"), *fitting[1:])),
+        "a list for an out": (arguments, ([], *fitting[1:])),
+        "an out that is read-only": (arguments, (read_only, *fitting[1:])),
+        "outs that share memory": (arguments, (fitting[0],) * len(outputs)) if outputs == b"\1\1" else None,
+    }
+    for what, case in others.items():
+        if case is not None:
+            assert gates._quick_fused(number, 1, inputs, outputs, *case) is NotImplemented, what
+
+
+@EACH
+def test_an_output_a_step_behind_an_input(row: Fused, need_c: None) -> None:
+    """It lies over what is still to be read, so it does not go straight, and comes out right."""
+    (_, parts), *_ = row.results
+    arguments = together(row, parts_of(row.name, "float32", 40 * 32, False), (40, 32))
+    expected = results(row, arguments)
+    at = next(i for i, (_, count) in enumerate(row.arguments) if count >= parts)
+    memory = np.empty(arguments[at].size + 1, "f")
+    moved = memory[1:].reshape(arguments[at].shape)
+    moved[...] = arguments[at]
+    out = memory[: expected[0].size].reshape(expected[0].shape)
+    given = (*arguments[:at], moved, *arguments[at + 1 :])
+    outs = (out, *(np.empty_like(wanted) for wanted in expected[1:]))
+    for got, wanted in zip(results(row, given, out=outs), expected, strict=True):
+        assert_same_bits(got, wanted)
+
+
+@EACH
+def test_the_straight_way_keeps_no_references(row: Fused, need_c: None) -> None:
+    number, inputs, outputs = gates._PARTS[row.name]
+    arguments = together(row, parts_of(row.name, "float32", 64, False), (64,))
+    outs = tuple(np.empty(64 * parts, "f") for parts in outputs)
+    wrong = (*outs[:-1], np.empty(3, "f"))
+    before = [sys.getrefcount(a) for a in (*arguments, *outs, *wrong)]
+    for given in (outs, wrong, None) * 50:
+        gates._quick_fused(number, 1, inputs, outputs, arguments, given)
+    assert [sys.getrefcount(a) for a in (*arguments, *outs, *wrong)] == before

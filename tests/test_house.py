@@ -282,7 +282,7 @@ def test_backends_do_not_know_each_other(path: Path) -> None:
 
 ROOM_OF_LIBRARY = {
     "numba": r"kernels/numba/.*|kernels/cuda/(compiler|elements|\w+_kernels|sums|totals)\.py|interop/numba/.*",
-    "llvmlite": r"kernels/numba/.*|kernels/cuda/(elements|halves|\w+_kernels|sums|totals|tracing)\.py",
+    "llvmlite": r"kernels/numba/.*|kernels/cuda/(elements|foreign|halves|\w+_kernels|sums|totals|tracing)\.py",
     "torch": r"interop/torch/.*|gradflow/.*",
     "cupy": r"interop/cupy\.py",
     "dask": r"interop/dask\.py",
@@ -290,7 +290,7 @@ ROOM_OF_LIBRARY = {
     "lightgbm": r"interop/boosting\.py",
     "threadpoolctl": r"interop/threadpoolctl\.py",
     "fastsig._c": r"kernels/c/extension\.py",
-    "numba.cuda": r"kernels/cuda/compiler\.py",
+    "numba.cuda": r"kernels/cuda/compiler\.py|interop/numba/(device|in_kernels)\.py",
     "cuda": r"kernels/cuda/(compiler|launch)\.py",
 }
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from processes import printed
+from processes import error_of, printed
 from reference import bits_of
 from samples import anything, inputs
 
@@ -147,6 +148,139 @@ def test_prange() -> None:
         return out
 
     assert same(on_all_threads(x), ufuncs.softplus(x))
+
+
+# ---- ready functions of @vectorize ----
+
+
+def ready(name: str) -> Any:
+    import fastsig.interop.numba as ours
+
+    return getattr(ours, name)
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+def test_a_ready_function_has_the_bits_of_the_ufunc_outside_and_inside(op: Op, dtype: str) -> None:
+    function = ready(op.name)
+    given = samples(op, dtype)
+    with np.errstate(all="ignore"):
+        expected = getattr(ufuncs, op.name)(*given)
+    assert same(function(*given), expected)
+    names = {"function": function}
+    exec(f"def call({', '.join(op.inputs)}, out): function({', '.join(op.inputs)}, out=out)", names)
+    out = np.empty_like(given[0])
+    numba.njit(fastmath=True)(names["call"])(*given, out)
+    assert same(out, expected)
+
+
+def test_a_ready_function_is_one_of_vectorize() -> None:
+    from numba.np.ufunc.dufunc import DUFunc
+
+    function = ready("bce_with_logits")
+    assert isinstance(function, DUFunc)
+    assert (function.__name__, function.__module__, function.nin, function.nout) == ("bce_with_logits", "fastsig.interop.numba", 2, 1)
+    assert function.types == ["ee->e", "ff->f", "dd->d"]
+    assert pickle.loads(pickle.dumps(function)) is function
+    with pytest.raises(RuntimeError, match="compilation disabled"):
+        function.add("int64(int64, int64)")
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u2", "i4", "i8", "f2"])
+def test_a_ready_function_converts_as_the_ufunc(dtype: str) -> None:
+    x = np.arange(-9, 9).astype(dtype)
+    assert same(ready("sigmoid")(x), ufuncs.sigmoid(x))
+
+
+def test_a_ready_function_takes_what_a_ufunc_takes() -> None:
+    """Numba's own refuse where=, and their reduce, accumulate, outer and at are those of a ufunc too."""
+    x, t = np.linspace(-9, 9, 12).reshape(3, 4), np.linspace(0, 1, 4)
+    function, outside = ready("bce_with_logits"), ufuncs.bce_with_logits
+    assert same(function(x, t), outside(x, t))
+    outs = [np.full((3, 4), 7, np.float32) for _ in range(2)]
+    for each, out in zip((function, outside), outs, strict=True):
+        assert each(x, t, out=out, where=x > 0, casting="same_kind") is out
+    assert same(*outs)
+    assert same(function.reduce(x, axis=1), outside.reduce(x, axis=1))
+    assert same(function.accumulate(x), outside.accumulate(x))
+    assert same(function.outer(t, t), outside.outer(t, t))
+    ones = [np.ones(4), np.ones(4)]
+    for each, one in zip((ready("sigmoid"), ufuncs.sigmoid), ones, strict=True):
+        each.at(one, [0, 2, 2])
+    assert same(*ones)
+    with pytest.raises(TypeError, match="not supported for the input types"):
+        function(1j, 0.0)
+
+
+def test_a_ready_function_in_guvectorize_and_vectorize() -> None:
+    sigmoid, logit = ready("sigmoid"), ready("logit")
+    x = np.linspace(-50, 30, 60).reshape(3, 20)
+
+    @numba.guvectorize(["(float64[:], float64[:])"], "(n)->(n)")
+    def rows(x: Any, out: Any) -> None:
+        for i in range(x.size):
+            out[i] = sigmoid(x[i])
+
+    @numba.vectorize(["float64(float64)"], fastmath=True)
+    def there_and_back(x: float) -> Any:
+        return logit(sigmoid(x))
+
+    assert same(rows(x), ufuncs.sigmoid(x))
+    with np.errstate(all="ignore"):
+        assert same(there_and_back(x), ufuncs.logit(ufuncs.sigmoid(x)))
+
+
+def test_a_ready_function_first_named_in_the_midst_of_a_fastmath_function(tmp_path: Path) -> None:
+    """And called from Python afterwards, when its loops are compiled, in an empty cache."""
+    code = """
+import hashlib, numba, numpy as np
+import fastsig.interop.numba as ours
+
+@numba.njit(fastmath=True)
+def inside(x):
+    return ours.sigmoid(x)
+
+x = np.random.default_rng(0).normal(0, 5, 4096).astype("f4")
+print(*(hashlib.sha256(function(x).tobytes()).hexdigest() for function in (inside, ours.sigmoid)))
+"""
+    x = np.random.default_rng(0).normal(0, 5, 4096).astype("f4")
+    expected = hashlib.sha256(ufuncs.sigmoid(x).tobytes()).hexdigest()
+    assert printed(code, NUMBA_CACHE_DIR=str(tmp_path)).split() == [expected, expected]
+
+
+def test_nothing_is_loaded_or_compiled_before_a_ready_function_is_asked_for() -> None:
+    code = """
+import sys
+import fastsig.interop.numba as ours
+listed = dir(ours)
+print(all(name in listed for name in ours.__all__), len(ours.__all__), "numba" in sys.modules)
+from fastsig.interop.numba import sigmoid
+from fastsig.dispatch.availability import loaded_by_numba
+print(loaded_by_numba("sigmoid"), sigmoid(0.0), loaded_by_numba("sigmoid"))
+"""
+    assert printed(code).splitlines() == [f"True {len(OPS)} False", "None 0.5 <ufunc 'sigmoid'>"]
+
+
+def test_an_operation_that_is_not_there_is_named() -> None:
+    import fastsig.interop.numba as ours
+
+    with pytest.raises(AttributeError, match="'fastsig.interop.numba' has no attribute 'relu'; the operations are sigmoid, "):
+        ours.relu  # noqa: B018
+
+
+def test_without_numba_an_import_error_says_what_to_install() -> None:
+    code = "sys.modules['numba'] = None\nfrom fastsig.interop.numba import sigmoid"
+    assert error_of(f"import sys\n{code}") == "ImportError: fastsig.interop.numba.sigmoid: numba is not installed (pip install numba)"
+
+
+def test_without_numba_cuda_an_import_error_names_the_extra() -> None:
+    said = error_of("import sys\nsys.modules['numba_cuda'] = None\nfrom fastsig.interop.numba import device")
+    assert said.startswith("ImportError: fastsig.interop.numba.device needs numba-cuda: pip install 'fastsig-kernels[cuda13]'")
+
+
+def test_where_numba_compiles_nothing_a_ready_function_still_computes() -> None:
+    """A user's program that is debugged under NUMBA_DISABLE_JIT."""
+    assert printed("from fastsig.interop.numba import sigmoid; print(sigmoid(0.0))", NUMBA_DISABLE_JIT="1") == "0.5"
 
 
 # ---- out ----

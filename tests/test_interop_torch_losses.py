@@ -224,3 +224,70 @@ def test_probabilities_outside_are_refused_as_in_torch(bad):
             ft.binary_cross_entropy(p, t)
     with pytest.raises(RuntimeError, match="dtype"):
         ft.binary_cross_entropy(ZERO, ZERO.double())
+
+
+# ---- the gradient that the forward pass makes is given away once ----
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_backward_passes_over_a_kept_graph_have_the_same_bits(weighted, reduction, factor):
+    x, t, w, _, _ = data(dtype=torch.float32)
+    arrays = {"weight": array(w) if weighted else None, "reduction": reduction, "check": False}
+    expected = fs.bce_with_logits_value_and_grad(array(x), array(t), **arrays)[1] * np.float32(factor)
+    result = ft.binary_cross_entropy_with_logits(x.requires_grad_(), t, weight=w if weighted else None, reduction=reduction)
+    grad = torch.full_like(result, factor)
+    first = torch.autograd.grad(result, x, grad, retain_graph=True)[0]
+    assert same_bits(first, expected)
+    first.fill_(torch.nan)  # which is the caller's own
+    for _ in range(2):
+        assert same_bits(torch.autograd.grad(result, x, grad, retain_graph=True)[0], expected)
+    result.backward(grad)
+    assert same_bits(x.grad, expected)
+    with pytest.raises(RuntimeError, match="second time"):
+        result.backward(grad)
+
+
+def test_gradients_of_several_losses_add_up():
+    x, t, _, _, _ = data(dtype=torch.float32)
+    x.requires_grad_()
+    losses = [ft.binary_cross_entropy_with_logits(x, t, reduction="sum") for _ in range(3)]
+    once = torch.autograd.grad(losses[0], x, retain_graph=True)[0]
+    (losses[0] + losses[1]).backward()
+    losses[2].backward()
+    assert same_bits(x.grad, once + once + once)
+
+
+def test_a_gradient_of_the_gradient_after_a_plain_pass():
+    x, t, _, _, _ = data()
+    x.requires_grad_()
+    result = ft.binary_cross_entropy_with_logits(x, t, reduction="sum")
+    torch.autograd.grad(result, x, retain_graph=True)
+    slope = torch.autograd.grad(result, x, create_graph=True)[0]
+    second = torch.autograd.grad(slope.sum(), x)[0]
+    assert near(second, torch.sigmoid(x) * torch.sigmoid(-x), ulps=16)
+
+
+@pytest.mark.parametrize("make", [lambda x: x[:, ::2], lambda x: x.T, lambda x: x[:0], lambda x: x[::2].clone()[1]])
+def test_views_have_the_way_that_fits_them(make):
+    x, t = (make(v) for v in data(dtype=torch.float32)[:2])
+    value, slope = fs.bce_with_logits_value_and_grad(array(x), array(t), reduction="sum", check=False)
+    leaf = x.detach().requires_grad_()
+    result = ft.binary_cross_entropy_with_logits(leaf, t, reduction="sum")
+    result.backward()
+    assert same_bits(result, value)
+    assert same_bits(leaf.grad, slope)
+
+
+def test_memory_that_no_kernel_reads_in_place():
+    raw = bytearray(4 * 9 + 1)
+    x = torch.frombuffer(raw, dtype=torch.float32, count=9, offset=1).copy_(torch.linspace(-3, 3, 9))
+    t = torch.ones(9)
+    value, slope = fs.bce_with_logits_value_and_grad(array(x).copy(), array(t))
+    leaf = x.requires_grad_()
+    result = ft.binary_cross_entropy_with_logits(leaf, t)
+    result.backward()
+    assert same_bits(result, value)
+    assert same_bits(leaf.grad, slope)
+    assert same_bits(ft.binary_cross_entropy_with_logits(x.detach(), t), value)

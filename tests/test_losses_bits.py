@@ -17,6 +17,8 @@ import fastsig as fs
 from fastsig.kernels import plan
 from fastsig.losses import exact_sum as exact
 from fastsig.losses import fast_path
+from fastsig.losses.arguments import focal, operands
+from fastsig.losses.evaluate import run
 
 needs_c = pytest.mark.skipif(fs.backends()["c"] != "available", reason="no C library")
 needs_numba = pytest.mark.skipif(fs.backends()["numba"] != "available", reason="no Numba")
@@ -350,3 +352,14 @@ def test_a_mean_of_more_elements_than_32_bits_count(need_c):
     size = 3 << 31
     x, t = np.broadcast_to(np.float32(0.3), size), np.broadcast_to(np.float32(0.1), size)
     assert fs.bce_with_logits(x, t) == fs.bce_with_logits(x[:1], t[:1])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_focal_gradient_needs_neither_the_losses_nor_their_sum(backend, dtype):
+    x = np.linspace(-9, 9, 2400).astype(dtype)
+    t = np.asarray(x > 1, dtype)
+    expected = fs.sigmoid_focal_loss_value_and_grad(x, t, reduction="sum", backend=backend)[1]
+    grad = np.full_like(x, np.nan)
+    ops = operands("sigmoid_focal_loss_value_and_grad", plan.FOCAL, x, t, None, None, None)
+    run(ops, plan.FOCAL, focal(ops, 0.25, 2.0), (None, grad, None), checks=0, summed=False, backend=backend, threads=1)
+    assert grad.tobytes() == expected.tobytes()

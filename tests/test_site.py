@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 from processes import printed
 
+from fastsig.ops import BY_NAME
 from tools import site_links
 
 site_pictures = pytest.importorskip("tools.site_pictures", reason="needs matplotlib", exc_type=ImportError)
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = sorted((ROOT / "docs" / "api").glob("*.rst"))
-LISTED = ("", "ufuncs", "gradflow", "interop.torch", "interop.boosting", "interop.scipy")
+LISTED = ("", "ufuncs", "gradflow", "interop.torch", "interop.boosting", "interop.scipy", "interop.numba")
 """The modules whose public names are a list, ``__all__``."""
-DESCRIBED = ("interop.dask", "interop.numba", "interop.threadpoolctl")
+DESCRIBED = ("interop.dask", "interop.threadpoolctl")
 """Those that have nothing to call."""
 
 
@@ -28,12 +29,7 @@ def public_names(module: str) -> list[str]:
     path = ROOT.joinpath("fastsig", *module.split("."))
     tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
     (value,) = [node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
-    if module == "ufuncs":
-        from fastsig.ops import BY_NAME
-
-        assert ast.unparse(value) == "list(BY_NAME)"
-        return list(BY_NAME)
-    return list(ast.literal_eval(value))
+    return list(BY_NAME) if ast.unparse(value) == "list(BY_NAME)" else list(ast.literal_eval(value))
 
 
 def in_the_reference() -> list[str]:

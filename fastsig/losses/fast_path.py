@@ -52,13 +52,16 @@ def quick(
             return gpu.loss_again(formula, reduction, check, (*operands, *given), wanted)
     code = _REDUCTIONS.get(reduction) if quick_loss is not None and type(reduction) is str else None
     if code is not None and (backend is None or backend == "c") and (threads is None or (type(threads) is int and threads > 0)):
-        count = _many(operands[0], threads) if kind is np.ndarray and operands[0].size >= LOSS_ELEMENTS else _FEW
-        result = quick_loss(formula, code + wanted, check, count, *operands, label_smoothing, alpha, gamma, out, grad_out, hess_out)
+        x, t, w, fourth, mask = operands
+        count = _FEW if kind is not np.ndarray or x.size < LOSS_ELEMENTS else loss_threads(x, threads)
+        result = quick_loss(
+            formula, code + wanted, check, count, x, t, w, fourth, mask, label_smoothing, alpha, gamma, out, grad_out, hess_out
+        )
         if result is not NotImplemented:
             return result
         arrays = arraylikes.plain_arrays(operands)
         if arrays is not None:
-            count = _many(arrays[0], threads) if arrays[0].size >= LOSS_ELEMENTS else _FEW
+            count = loss_threads(arrays[0], threads)
             result = quick_loss(formula, code + wanted, check, count, *arrays, label_smoothing, alpha, gamma, out, grad_out, hess_out)
             if result is NotImplemented or arrays[0] is operands[0]:
                 return result
@@ -83,6 +86,8 @@ def _like(logits: Any, result: Any, wanted: int, elementwise: bool, given: tuple
     return made if wanted else made[0]
 
 
-def _many(logits: np.ndarray[Any, Any], threads: int | None) -> int:
-    """The threads for a loss of so many logits."""
+def loss_threads(logits: Any, threads: int | None) -> int:
+    """The threads for a loss of these logits, as the C library is told."""
+    if type(logits) is not np.ndarray or logits.size < LOSS_ELEMENTS:
+        return _FEW
     return choice.of_loss("bce_with_logits", logits.dtype, logits.size, backend=None, threads=threads).threads

@@ -122,7 +122,7 @@ def _summed(loss: Loss, ops: Operands, numbers: Numbers, outputs: tuple[Array | 
     how: dict[str, Any] = {"checks": checks, "backend": loss.backend, "threads": loss.threads}
     if inside:
         return sums(ops, loss.formula, numbers, outputs, weighed=loss.weighed, **how)
-    run(ops, loss.formula, numbers, outputs, summed=True, **how)  # kernels have gradients beside a sum or beside the losses
+    run(ops, loss.formula, numbers, outputs, summed=False, **how)
     return Sums()
 
 

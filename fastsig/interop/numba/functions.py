@@ -30,7 +30,7 @@ from fastsig.ops import BY_NAME, OPS, Op
 _ELEMENT = {"fastmath": False, "error_model": "numpy", "forceinline": True, "no_cfunc_wrapper": True}
 
 
-def _formula(op: Op) -> Any:
+def formula(op: Op) -> Any:
     return getattr(bce if hasattr(bce, op.name) else logistic, op.name)
 
 
@@ -45,7 +45,7 @@ class Loops:
         self.nargs = op.nin + 1
         self.types = [f"{letter * op.nin}->{letter}" for letter in "fd"]
         parameters = ", ".join(op.inputs)
-        names = {"formula": _formula(op)}
+        names = {"formula": formula(op)}
         self.element = eval(f"lambda {parameters}: None", names)
         implementation = eval(f"lambda {parameters}: formula({parameters})", names)
         self.element.__name__ = self.element.__qualname__ = implementation.__name__ = implementation.__qualname__ = f"fastsig_{op.name}"
@@ -171,7 +171,7 @@ _EITHER_WAY = inspect.Parameter.POSITIONAL_OR_KEYWORD
 def _elementwise(op: Op) -> tuple[np.ufunc, Any]:
     """The key of an operation within Numba, and its type. Numba fuses and spreads over threads what has a ufunc for a key; fastsig's own
     would have to be compiled first where the C library is missing."""
-    key = np.frompyfunc(_formula(op), op.nin, 1)
+    key = np.frompyfunc(formula(op), op.nin, 1)
     loops = Loops(op)
     template = type(f"Typing_{op.name}", (_Elementwise,), {"key": key, "op": op, "loops": loops})
     lower_builtin(key, types.VarArg(types.Any))(_lower_with(op, loops))
@@ -186,37 +186,41 @@ _ELEMENTS_OF = {
 """What of a loss there is in compiled code."""
 
 
-def _refused(name: str, function: Any) -> Any:
-    """The type of a public function that compiled code cannot call: it says what can be called."""
+NOT_IN_COMPILED_CODE = frozenset(
+    name for name in fastsig.__all__ if inspect.isfunction(getattr(fastsig, name)) and not (name in BY_NAME and BY_NAME[name].nin == 1)
+)
+
+
+def why_not(name: str) -> str:
+    """Why compiled code cannot call this public function, and what it can call."""
     parts = _ELEMENTS_OF.get(name, ())
     instead = " and ".join(f"fastsig.ufuncs.{part}" for part in parts)
     if parts:
-        why = f"fastsig.{name} reduces whole arrays, with options of Python; in compiled code call {instead}, which gives the elements"
-    else:
-        why = f"fastsig.{name} cannot be called in compiled code; what can be is fastsig.ufuncs: {', '.join(BY_NAME)}"
+        return f"fastsig.{name} reduces whole arrays, with options of Python; in compiled code call {instead}, which gives the elements"
+    return f"fastsig.{name} cannot be called in compiled code; what can be is fastsig.ufuncs: {', '.join(BY_NAME)}"
+
+
+def _refused(name: str) -> Any:
+    """The type of a public function that compiled code cannot call."""
 
     def generic(self: Any, args: Any, kws: Any) -> Any:
-        raise TypingError(why)
+        raise TypingError(why_not(name))
 
-    return types.Function(type(f"Typing_{name}", (AbstractTemplate,), {"key": function, "generic": generic}))
+    return types.Function(type(f"Typing_{name}", (AbstractTemplate,), {"key": getattr(fastsig, name), "generic": generic}))
 
 
-_KEYS, _TYPES = {}, {}
+KEYS, TYPES = {}, {}
 for _op in OPS:
-    _KEYS[_op.name], _TYPES[_op.name] = _elementwise(_op)
-_REFUSED = {
-    name: _refused(name, getattr(fastsig, name))
-    for name in fastsig.__all__
-    if inspect.isfunction(getattr(fastsig, name)) and not (name in BY_NAME and BY_NAME[name].nin == 1)
-}
+    KEYS[_op.name], TYPES[_op.name] = _elementwise(_op)
+_REFUSED = {name: _refused(name) for name in NOT_IN_COMPILED_CODE}
 
 
 def type_of(value: Any) -> Any:
     """The Numba type of a function or a ufunc of fastsig; None for anything else."""
     name = value.__name__.partition(" ")[0]
     if isinstance(value, np.ufunc):
-        ours = value is _KEYS.get(name) or value is vars(ufuncs).get(name)
-        return _TYPES.get(name) if ours else None
+        ours = value is KEYS.get(name) or value is vars(ufuncs).get(name)
+        return TYPES.get(name) if ours else None
     if value is not vars(fastsig).get(name):
         return None
-    return _REFUSED.get(name) or _TYPES.get(name)
+    return _REFUSED.get(name) or TYPES.get(name)

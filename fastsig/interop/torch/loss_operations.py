@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fastsig.interop.torch.registration import SingleLevelFunction, differentiable, register
-from fastsig.interop.torch.tensors import alike, as_array, as_tensor, is_array, undisturbed
+from fastsig.interop.torch.tensors import as_array, as_tensor, is_array, is_plain, undisturbed
 
 Operands = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]
 """Input, target, weight, pos_weight and mask, all of the input's shape."""
@@ -72,16 +72,16 @@ class Loss:
         return as_tensor(loss, x), as_tensor(grad, x)
 
     def record(self, ctx: Any, *args: Any) -> Tensor:
-        loss, grad = self.both(*args)
-        ctx.save_for_backward(*args[:5], grad)
+        loss, ctx.slope = self.both(*args)
+        ctx.save_for_backward(*args[:5])
         ctx.others, ctx.count = args[5:7], len(args)
         return loss
 
     def replay(self, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        *operands, kept = ctx.saved_tensors
-        if torch.is_grad_enabled() or not (undisturbed() and alike(grad, kept)):
-            kept = self.gradient(*operands, *ctx.others)
-        return kept * grad, *[None] * (ctx.count - 1)
+        found = slope_times(ctx, grad)
+        if found is None:
+            found = self.gradient(*ctx.saved_tensors, *ctx.others) * grad
+        return found, *[None] * (ctx.count - 1)
 
     def __call__(self, operands: Operands, numbers: list[float], reduction: str, check: bool = False) -> Tensor:
         if not torch.compiler.is_compiling() and undisturbed() and all(x is None or is_array(x) for x in operands):
@@ -91,6 +91,15 @@ class Loss:
             if not any(wanted[1:]):
                 return self.recorded(*operands, numbers, reduction, check)
         return self.operation(*operands, numbers, reduction, check)
+
+
+def slope_times(ctx: Any, grad: Tensor) -> Tensor | None:
+    """The gradient that the forward pass has left in ``ctx.slope``, times that of the loss, in its own memory: nothing else needs it
+    after the first backward pass. None after that, and where somebody looks on."""
+    slope: Tensor | None = ctx.__dict__.pop("slope", None)
+    if slope is None or torch.is_grad_enabled() or not (undisturbed() and is_plain(grad)):
+        return None
+    return slope if grad.ndim == 0 and grad.item() == 1 else slope.mul_(grad)
 
 
 def _options(args: tuple[Any, ...]) -> tuple[Any, str, bool]:

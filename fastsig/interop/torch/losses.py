@@ -6,14 +6,19 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from numpy import asarray
+from torch import Tensor, from_numpy
+from torch.compiler import is_compiling
 from torch.nn import _reduction
 
 import fastsig as fs
 from fastsig.arrays.devices import describe
 from fastsig.interop.torch.elementwise import UNARY
-from fastsig.interop.torch.loss_operations import REDUCTIONS, Loss, Operands, detached
-from fastsig.interop.torch.tensors import as_tensor, floating
+from fastsig.interop.torch.loss_operations import REDUCTIONS, Loss, Operands, detached, slope_times
+from fastsig.interop.torch.registration import SingleLevelFunction
+from fastsig.interop.torch.tensors import as_tensor, floating, is_plain, plain_array, undisturbed
+from fastsig.kernels import plan
+from fastsig.losses.fast_path import quick
 
 _sigmoid, _sigmoid_grad, _softplus, _tanh = (UNARY[name] for name in ("sigmoid", "sigmoid_grad", "softplus", "tanh"))
 
@@ -56,6 +61,53 @@ WITH_LOGITS = Loss(
     "binary_cross_entropy_with_logits", _with_logits(fs.bce_with_logits), _with_logits(fs.bce_with_logits_value_and_grad),
     _with_logits_partials, _with_logits_second,
 )  # fmt: skip
+
+
+class _OfArrays(SingleLevelFunction):  # type: ignore[misc]
+    """The mean, sum or elements without options, as one node of torch's graph."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, t: Tensor, arrays: tuple[Any, ...], reduction: str) -> Tensor:
+        found = quick(plan.LOGITS, reduction, plan.WITH_GRAD, False, arrays, None, None)
+        if found is NotImplemented:
+            found = fs.bce_with_logits_value_and_grad(*arrays[:2], reduction=reduction, check=False)
+        loss, slope = found
+        ctx.slope = from_numpy(slope)
+        ctx.save_for_backward(x, t)
+        ctx.reduction = reduction
+        return from_numpy(asarray(loss))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        found = slope_times(ctx, grad)
+        if found is None:
+            x, t = ctx.saved_tensors
+            found = WITH_LOGITS.gradient(x, t, None, None, None, [0.0], ctx.reduction) * grad
+        return found, None, None, None
+
+
+def _of_arrays(x: Tensor, t: Tensor, reduction: str) -> Tensor | None:
+    """The loss without options of two tensors that are arrays; None where another way has to be gone.
+
+    A thousand elements take less time than one look at all that a call may have.
+    """
+    if is_compiling() or not (is_plain(x) and is_plain(t) and x.dtype in _WIDE and x.dtype == t.dtype and undisturbed()):
+        return None
+    logits, targets = plain_array(x), plain_array(t)
+    if logits is None or targets is None or logits.shape != targets.shape or logits.size == 0:
+        return None
+    recorded = torch.is_grad_enabled()
+    if recorded and t.requires_grad:
+        return None
+    arrays = (logits, targets, None, None, None)
+    if recorded and x.requires_grad:
+        return _OfArrays.apply(x, t, arrays, reduction)
+    found = quick(plan.LOGITS, reduction, 0, False, arrays, None, None)
+    return None if found is NotImplemented else from_numpy(asarray(found))
+
+
+_WIDE = frozenset((torch.float32, torch.float64))
+"""What autocast leaves as it is."""
 
 
 # ---- cross-entropy of probabilities ----
@@ -313,6 +365,10 @@ def binary_cross_entropy_with_logits(
     """
     if size_average is not None or reduce is not None:
         reduction = _reduction.legacy_get_string(size_average, reduce)
+    if weight is None and pos_weight is None and mask is None and label_smoothing == 0 and reduction in REDUCTIONS:
+        result = _of_arrays(input, target, reduction)
+        if result is not None:
+            return result
     name = "binary_cross_entropy_with_logits"
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"{name}: label_smoothing={label_smoothing} is outside [0, 1)")

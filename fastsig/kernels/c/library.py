@@ -36,6 +36,8 @@ share_masked = _FUNCTIONS["share_masked"]
 
 fused = _FUNCTIONS["fused"]
 """fused(rows, threads): a gate over rows (``fastsig.kernels.rows``) on so many threads of the C library; stopped as ``share``."""
+quick_fused = _FUNCTIONS["quick_fused"]
+"""A gate of host arrays in one step (``cext/python/fused.c``), or NotImplemented."""
 gpu_launch = _FUNCTIONS["gpu_launch"]
 """gpu_launch(kernel, device, stream, blocks, threads, arguments): the driver's launch of a kernel on an NVIDIA GPU; False, and nothing is
 done, where another device is the current one. Whole numbers, and floats among the arguments, are 8 bytes each."""

@@ -62,6 +62,11 @@ def _result(builder: Any, op: str, loop: str, words: list[Any], sources: tuple[s
     return names[op](*(Traced(builder, value) for value in values)).code
 
 
+def element(builder: Any, op: str, loop: str, words: list[Any], sources: tuple[str, ...]) -> Any:
+    """The operation's value as a word of the loop's type, to which inputs are converted first."""
+    return el.to_word(builder, _result(builder, op, loop, words, sources), loop)
+
+
 def _converted(builder: Any, value: Any, loop: str, out: str) -> Any:
     """As a word of the type of ``out``, rounded to the loop's type before."""
     word = el.to_word(builder, value, loop)
@@ -111,7 +116,7 @@ def _flat_steps(op: str, dtype: str) -> tuple[Any, Any, Any]:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             at = builder.mul(values[2], size)
             words = [el.load_at(builder, base, at, dtype) for base in el.members(builder, values[0], nin)]
-            word = el.to_word(builder, _result(builder, op, dtype, words, sources), dtype)
+            word = element(builder, op, dtype, words, sources)
             el.store_at(builder, values[1], at, word, dtype)
             return context.get_dummy_value()
 
