@@ -1,7 +1,7 @@
 # Short names for the commands of the README.
 PYTHON ?= python
 
-.PHONY: install demo test lint bench check
+.PHONY: install demo test lint bench check site
 
 install:
 	$(PYTHON) -m pip install -e ".[test]"
@@ -22,3 +22,7 @@ bench:
 
 check:
 	$(PYTHON) -m fastsig check
+
+site:
+	sphinx-build -W --keep-going docs build/site
+	$(PYTHON) tools/site_links.py build/site

@@ -164,7 +164,7 @@ OPS: tuple[Op, ...] = (
         edges=(((-inf,), -0.0), ((inf,), 1.0), ((0.0,), 0.5), ((-0.0,), 0.5), ((nan,), nan)),
         notes=(
             "silu_grad(-inf) = -0, silu_grad(inf) = 1, NaN gives NaN. Crosses zero at x = -1.2785; errors there are counted in ULP of "
-            "max(|result|, 0.1)."
+            "``max(abs(result), 0.1)``."
         ),
         example=("[-100.0, 0.0, 2.0]", "array([-3.68287522e-42,  5.00000000e-01,  1.09078425e+00])"),
     ),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -286,3 +288,11 @@ def test_documented_with_examples_that_run(name):
     example = doctest.DocTestParser().get_doctest(inspect.getdoc(thing) or "", {}, name, None, 0)
     assert example.examples
     assert not doctest.DocTestRunner().run(example).failed
+
+
+def test_the_code_of_the_document_runs() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "torch.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block, {})

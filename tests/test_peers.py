@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -123,13 +121,3 @@ def test_a_library_that_does_not_load_is_left_out(problem: type[Exception], monk
     with comparison.one_thread_each() as peers:
         assert "torch" not in {peer.module for peer in peers}
         assert peer_named("numpy") in peers
-
-
-@pytest.mark.slow
-def test_the_demo_runs() -> None:
-    for name in ("sklearn", "scipy", "rich"):
-        pytest.importorskip(name)
-    done = subprocess.run([sys.executable, "-m", "fastsig", "demo"], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "agrees" in done.stdout
-    assert "1/(1+np.exp(-x))" in done.stdout

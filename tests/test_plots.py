@@ -223,7 +223,16 @@ def test_the_gpu_drawing_uses_the_same_table(figures: list[Any], tmp_path: Path)
     assert "higher is better" in axis.get_title()
 
 
-BY_THE_TABLE = {"fastsig/gradflow/drawing.py", "fastsig/gradflow/flow.py", "fastsig/cli/gradflow.py", "tools/lesson/pictures.py"}
+BY_THE_TABLE = {
+    "fastsig/gradflow/drawing.py",
+    "fastsig/gradflow/flow.py",
+    "fastsig/cli/demo/__init__.py",
+    "fastsig/cli/demo/picture.py",
+    "fastsig/cli/gradflow.py",
+    "fastsig/measure/picture_files.py",
+    "tools/lesson/pictures.py",
+    "tools/site_pictures.py",
+}
 """These draw with the same table of styles."""
 
 

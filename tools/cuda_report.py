@@ -22,6 +22,22 @@ CONVERSIONS = (
 """Input, loop and output types of strided kernels: each source, each target and each narrowing occurs."""
 
 
+OPENING = """\
+For whoever changes a CUDA kernel: how many registers a thread of each needs, on each architecture.
+Fewer registers mean more threads at once. The first row says that a thread of the float32 sigmoid
+has 37 on an H100 (sm_90). The table is made by
+
+```sh
+python tools/cuda_report.py > docs/cuda-kernels.md
+```
+
+Where threads fill a multiprocessor (2,048 of them; sm_75: 1,024; sm_120: 1,536), each may have 32
+registers (64; 42). `+n` is bytes spilled. No kernel has an instruction that the audit of
+`tools/ptx_audit.py` forbids.
+"""
+"""What the page says above its table."""
+
+
 def kernels() -> list[elementwise_kernels.Kernel]:
     """Every contiguous kernel, the strided ones of every operation and type, those of every other shape, mask and conversion, and the
     gates."""
@@ -84,8 +100,7 @@ def main() -> None:
     columns = {architecture: {found.name: found for found in measured(architecture)} for architecture in ARCHITECTURES}
     heads = ["sm_{}{}".format(*architecture) for architecture in ARCHITECTURES]
     print("# Registers of the CUDA kernels\n")
-    print("Made by `python tools/cuda_report.py`; `+n` is bytes spilled. A thread of a full multiprocessor (2,048 of them; sm_75: 1,024;")
-    print("sm_120: 1,536) may have 32 registers (64; 42). No kernel has an instruction that the audit of `tools/ptx_audit.py` forbids.\n")
+    print(OPENING)
     print("| kernel | " + " | ".join(heads) + " |\n|---|" + "---:|" * len(heads))
     for name, kernel in named().items():
         cells = [columns[architecture][kernel.name] for architecture in ARCHITECTURES]

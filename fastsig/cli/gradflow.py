@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         import fastsig.gradflow  # noqa: F401
         from fastsig.gradflow.arguments import whole
-        from fastsig.gradflow.drawing import format_of
+        from fastsig.measure.picture_files import format_of
 
         if given.plot:
             format_of(given.plot)

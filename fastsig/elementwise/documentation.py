@@ -68,7 +68,7 @@ def documentation(op: Op) -> str:
         x=op.inputs[0],
         what=_WHAT[op.domain],
         related="\n".join(f"{other.name} : {other.summary[0].lower()}{other.summary[1:]}." for other in related),
-        floor=f", counted in ULP of max(|result|, {op.scale_floor})" if op.scale_floor else "",
+        floor=f", counted in ULP of ``max(abs(result), {op.scale_floor})``" if op.scale_floor else "",
         notes="\n".join(textwrap.wrap(op.notes, 110)),
     )
 

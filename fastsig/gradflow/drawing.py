@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastsig.measure.line_labels import label_line_ends, spread_labels
+from fastsig.measure.picture_files import format_of
 from fastsig.measure.styles import STYLES
 from fastsig.system.atomic_files import replacing
 
@@ -20,19 +20,6 @@ _LINE_HEIGHT = 0.2
 """Inches a name needs."""
 _TURN = 3
 """Where there are more lines than styles, each has the dashes of the style so many further on: no two lines look alike."""
-
-
-def format_of(path: str | os.PathLike[str]) -> str:
-    """What the name ends with; ValueError where matplotlib draws no such format, ImportError without matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-    except ImportError as error:
-        raise ImportError('a drawing needs matplotlib: pip install "fastsig-kernels[plot]"') from error
-    ending = Path(path).suffix.removeprefix(".").lower()
-    known = sorted(FigureCanvasAgg.get_supported_filetypes())
-    if ending not in known:
-        raise ValueError(f"{os.fspath(path)}: the name must end with a format that can be drawn: {', '.join(known)}")
-    return ending
 
 
 def plot(flows: Sequence[Flow], path: str | os.PathLike[str]) -> None:

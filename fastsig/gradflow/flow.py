@@ -30,9 +30,9 @@ class Layer:
     log10_gradient : float
         Its decimal logarithm, at any depth.
     mean_derivative : float
-        Mean of |derivative of the activation| over units and samples.
+        Mean of the absolute derivative of the activation over units and samples.
     saturated : float or None
-        Share in the tail of the activation, where its |derivative| is below 5% of its maximum; None for the ReLUs.
+        Share in the tail of the activation, where its absolute derivative is below 5% of its maximum; None for the ReLUs.
     inactive : float or None
         Share of units that are 0 for the whole batch; only for the ReLUs.
     log10_product : float

@@ -24,6 +24,18 @@ import numpy as np
 
 import fastsig as fs
 
+__all__ = [
+    "lightgbm_metric",
+    "lightgbm_objective",
+    "lightgbm_sklearn_metric",
+    "lightgbm_sklearn_objective",
+    "xgboost_base_score",
+    "xgboost_metric",
+    "xgboost_objective",
+    "xgboost_sklearn_metric",
+    "xgboost_sklearn_objective",
+]
+
 _EXTRA = "pip install 'fastsig-kernels[boosting]'"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,25 @@ from fastsig.system.atomic_files import write_text
 
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
 DTYPES = ("float16", "bfloat16", "float32", "float64")
+OPENING = """\
+How far results are from the exact ones: for every operation the largest error that there is,
+counted in ULP, units of the last place. A correctly rounded result is within 0.5 ULP; of the
+sigmoid at most 2.0 is promised:
+
+```python
+>>> import numpy as np
+>>> import fastsig as fs
+>>> x = np.linspace(-80, 10, 100_000, dtype=np.float32)
+>>> exact = 1 / (1 + np.exp(-x.astype(np.float64)))
+>>> unit = np.spacing(exact.astype(np.float32))  # the last place of each result
+>>> bool((abs(fs.sigmoid(x) - exact) / unit).max() <= 2.0)
+True
+
+```
+
+Errors count in the tails too, where results are subnormal numbers. `python -m fastsig check`
+measures them on your machine."""
+"""What the page begins with."""
 MODES = {"exhaustive": "all 2^32 inputs", "all": "all 65,536 inputs"}
 
 
@@ -61,9 +81,11 @@ def readme(data: dict[str, Any]) -> str:
     full = all(by[k].mode == "exhaustive" for k in by if k[1] == "float32" and not k[2])
     how = "float32 over all 2^32 inputs" if full else "float32 sampled"
     return (
-        f"Largest error in ULP of the exact result, tails and subnormal results included ({how}, float16 and bfloat16 over all 65,536, "
-        f"float64 sampled and searched):\n\n{_table(['', *DTYPES], rows)}\n\n"
-        "Measured by `python -m fastsig check`; where, how, and beside torch, SciPy and JAX: [docs/accuracy.md](docs/accuracy.md)."
+        "Largest error in ULP of the exact result, tails and subnormal results included\n"
+        f"({how}, float16 and bfloat16 over all 65,536, float64 sampled and searched):\n\n"
+        f"{_table(['', *DTYPES], rows)}\n\n"
+        "Measured by `python -m fastsig check`; where, how, and beside torch, SciPy and JAX:\n"
+        "[docs/accuracy.md](docs/accuracy.md)."
     )
 
 
@@ -77,19 +99,33 @@ def document(data: dict[str, Any]) -> str:
     parts = [
         "# Accuracy",
         "<!-- Made by `python -m tools.accuracy --exhaustive --write` from accuracy.json; do not edit. -->",
+        OPENING,
+        *_peers(data, results),
+        "## Every operation",
+        "![Largest error of each operation of fastsig in ULP, and what is allowed](accuracy-operations.png)",
         (
-            "The largest error of every operation, in units of the last place (ULP) of the exact result, subnormal results included, "
-            "where it occurs, and how many results are not the correctly rounded ones. The numbers hold for every backend: C in each "
-            "instruction set and Numba give the same bits, which the same command checks."
+            "The largest error of every operation, where it occurs, and how many results are not the correctly rounded ones. The numbers "
+            "hold for every backend: C in each instruction set and Numba give the same bits, which the same command checks."
         ),
         _table(["operation", "dtype", "max ULP", "at", "allowed", "not correctly rounded", "of"], rows),
         _notes(),
         *_properties(results),
-        *_peers(data, results),
         *_worst(data),
         *_builds(data, results),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(map(_wrapped, parts)) + "\n"
+
+
+def _wrapped(part: str) -> str:
+    """In lines of at most 100 characters, except tables and code."""
+    return part if "```" in part else "\n".join(_wrapped_line(line) for line in part.splitlines())
+
+
+def _wrapped_line(line: str) -> str:
+    if line.startswith(("|", "!", "<!--")):
+        return line
+    indent = " " * (len(line) - len(line.lstrip("- ")))
+    return textwrap.fill(line, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _builds(data: dict[str, Any], results: list[Result]) -> list[str]:
@@ -139,6 +175,7 @@ def _peers(data: dict[str, Any], results: list[Result]) -> list[str]:
         rows.append(row)
     return [
         "## Beside other libraries",
+        "![Largest error of each operation, beside torch, SciPy and JAX](accuracy-libraries.png)",
         (
             "Measured in the same way on about a million inputs: the worst in the middle (|x| <= 10; for logit p from 0.001 to 0.999), "
             "and over all finite inputs, tails included. fastsig's number is over all inputs. 2^23 = 8.4e+06 ULP (float32) or 2^52 = "

@@ -41,6 +41,14 @@ class Model(NamedTuple):
         return max(float(np.abs(self.weights - other.weights).max()), abs(self.intercept - other.intercept))
 
 
+class Fit(NamedTuple):
+    """How the loss went down, and where scikit-learn ended."""
+
+    losses: list[float]
+    optimum: float
+    agrees: bool
+
+
 def load() -> Data:
     """569 rows of 30 measurements; a fixed quarter is held out, and the training rows alone decide the scale."""
     x, y = import_module("sklearn.datasets").load_breast_cancer(return_X_y=True)
@@ -48,6 +56,11 @@ def load() -> Data:
     train_x, held_x, train_y, held_y = split(x, y.astype(np.float64), test_size=0.25, random_state=0, stratify=y)
     mean, deviation = train_x.mean(axis=0), train_x.std(axis=0)
     return Data((train_x - mean) / deviation, train_y, (held_x - mean) / deviation, held_y)
+
+
+def loss_of(model: Model, data: Data) -> float:
+    """The objective of a model on the training rows."""
+    return objective(np.append(model.weights, model.intercept), data.train_x, data.train_y)[0]
 
 
 def objective(parameters: Array, x: Array, y: Array) -> tuple[float, Array]:

@@ -17,21 +17,45 @@ AGREEMENT = 1e-4
 """The largest difference from scikit-learn's coefficients that counts as the same optimum."""
 
 
-def tell() -> int:
+NEXT = (
+    ("python -m fastsig demo --plot demo.png", "the fit, the errors and the speed as a picture"),
+    ("python -m fastsig info", "what is installed here, and what serves"),
+    ("python -m fastsig bench --ops all", "every operation beside the libraries that are installed"),
+    ("python -m fastsig gradflow", "where deep networks lose their gradient (needs torch)"),
+    ('python -c "import fastsig; help(fastsig.bce_with_logits_value_and_grad)"', "a loss and its gradient in one call"),
+)
+"""What is worth trying after the demo, and what it shows."""
+
+
+def tell(plot: str | None = None) -> int:
+    """Run the demo and print it; with ``plot`` also draw it into that file. 0 if the fit agrees with scikit-learn's, else 1."""
     began = time.perf_counter()
     console = Console(highlight=False, markup=False)
     console.print(f"fastsig {fs.__version__}, backends: " + ", ".join(n for n, status in fs.backends().items() if status == "available"))
-    agrees = _regression(console)
-    _peers(console)
+    fit = _regression(console)
+    rows = _peers(console)
     console.print(f"\n{time.perf_counter() - began:.1f} s in all.")
-    return 0 if agrees else 1
+    if plot:
+        from fastsig.cli.demo.picture import draw
+
+        draw(fit, rows, plot)
+        console.print(f"The picture is in {plot}.", soft_wrap=True)
+    _what_next(console, plot)
+    return 0 if fit.agrees else 1
 
 
-def _regression(console: Console) -> bool:
+def _what_next(console: Console, plot: str | None) -> None:
+    console.print("\nWhat to try next:")
+    for command, shows in NEXT:
+        if not (plot and "--plot" in command):
+            console.print(f"  {command}\n      {shows}", soft_wrap=True)
+
+
+def _regression(console: Console) -> regression.Fit:
     data = regression.load()
     rows = len(data.train_y)
     console.print(f"\n1. Logistic regression on the breast-cancer table: {rows} rows, {len(data.held_y)} held out")
-    model, calls = _fit(console, data)
+    losses, model, calls = _fit(console, data)
     theirs = regression.fit_by_sklearn(data)
     difference = model.furthest_from(theirs)
     console.print(
@@ -48,11 +72,14 @@ def _regression(console: Console) -> bool:
         served.add_row(f" {calls} x", fs.explain(logits, data.train_y, op=op))
     served.add_row("  1 x", fs.explain(model.logits(data.held_x), op="sigmoid"))
     console.print("calls, and what served them:", served, sep="\n")
-    return agrees
+    return regression.Fit(losses, regression.loss_of(theirs, data), agrees)
 
 
-def _fit(console: Console, data: regression.Data) -> tuple[regression.Model, int]:
-    """Fit, with the loss of every iteration on a bar where there is a terminal, and of some on lines of their own everywhere."""
+def _fit(console: Console, data: regression.Data) -> tuple[list[float], regression.Model, int]:
+    """The losses, the model and the number of calls.
+
+    Every loss is shown on a bar where there is a terminal, and some on lines of their own everywhere.
+    """
     columns = (TextColumn("  L-BFGS-B"), BarColumn(20), TextColumn("iteration {task.fields[number]}  loss {task.fields[loss]}"))
     target = regression.OPTIONS["gtol"]
     history: list[tuple[float, float]] = []
@@ -71,17 +98,17 @@ def _fit(console: Console, data: regression.Data) -> tuple[regression.Model, int
             if _power_of_two(len(history)):
                 say()
 
-        result = regression.fit(data, each)
+        model, calls = regression.fit(data, each)
         if history and not _power_of_two(len(history)):
             say()
-    return result
+    return [loss for loss, _ in history], model, calls
 
 
 def _power_of_two(n: int) -> bool:
     return n & (n - 1) == 0
 
 
-def _peers(console: Console) -> None:
+def _peers(console: Console) -> list[comparison.Row]:
     console.print(f"\n2. Sigmoid of {comparison.SIZE:,} elements, beside the peers that are installed")
     rows = comparison.compare()
     table = Table(box=box.SIMPLE_HEAD)
@@ -104,3 +131,4 @@ def _peers(console: Console) -> None:
     )
     if any(not row.ulp.get(("float64", "normal")) for row in rows):
         console.print("?: longdouble has no more digits than float64 on this platform, so float64 cannot be judged.")
+    return rows
