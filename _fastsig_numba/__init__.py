@@ -43,10 +43,8 @@ def _ask(typeof_impl: Any, kind: type) -> None:
 def _type_of(value: Any, purpose: Any) -> Any:
     if not _may_be_ours(value):
         return None
+    room = "device" if type(purpose).__module__.startswith("numba.cuda.") else "functions"  # numba-cuda asks Numba what it does not know
     try:
-        room = (
-            "device" if type(purpose).__module__.startswith("numba.cuda.") else "functions"
-        )  # numba-cuda asks Numba what it does not know
         answering = importlib.import_module(f"fastsig.interop.numba.{room}")
     except Exception as error:
         import numba
@@ -58,9 +56,9 @@ def _type_of(value: Any, purpose: Any) -> Any:
 
 
 def _may_be_ours(value: Any) -> bool:
-    """Looked at before anything is loaded. A ufunc of fastsig is known by its name, for older NumPy gives it no module."""
-    if isinstance(value, FunctionType):
-        return str(value.__module__).partition(".")[0] == "fastsig"
-    ufuncs = sys.modules.get("fastsig.ufuncs")
+    """Told by what is loaded already, so that nobody else's functions, nor the formulas of our own kernels, load anything."""
     name = value.__name__.partition(" ")[0]
-    return ufuncs is not None and name in ufuncs.__all__
+    rooms = [vars(sys.modules[module]) for module in ("fastsig", "fastsig.ufuncs") if module in sys.modules]
+    functions = sys.modules.get("fastsig.interop.numba.functions")
+    rooms += [getattr(functions, "KEYS", {})]  # what calls of ours become when Numba fuses an expression
+    return any(room.get(name) is value for room in rooms)

@@ -384,6 +384,17 @@ def test_another_numba_is_let_be(tmp_path: Path) -> None:
     assert printed(code) == "fine"
 
 
+def test_functions_of_others_need_nothing_of_ours() -> None:
+    """Their names may be ours, as that of np.tanh is, and the formulas of our own kernels are no functions of the public."""
+    code = """
+import sys, numba, numpy as np, fastsig as fs
+fs.ufuncs.tanh, fs.ufuncs.logit
+sys.modules["fastsig.interop.numba.functions"] = None
+print(numba.njit(lambda x: np.tanh(x))(0.0), fs.logit(0.5, backend="numba"))
+"""
+    assert printed(code) == "0.0 0.0"
+
+
 def test_what_cannot_be_compiled_says_why() -> None:
     code = """
 import sys, numba, fastsig as fs

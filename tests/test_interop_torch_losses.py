@@ -291,3 +291,60 @@ def test_memory_that_no_kernel_reads_in_place():
     assert same_bits(result, value)
     assert same_bits(leaf.grad, slope)
     assert same_bits(ft.binary_cross_entropy_with_logits(x.detach(), t), value)
+
+
+EVERY_LOSS = {
+    "with logits": ft.binary_cross_entropy_with_logits,
+    "with options": lambda x, t, **how: ft.binary_cross_entropy_with_logits(x, t, torch.full_like(x, 2), **how),
+    "of probabilities": lambda x, t, **how: ft.binary_cross_entropy(torch.sigmoid(x), t, **how),
+    "focal": lambda x, t, **how: ft.sigmoid_focal_loss(x, t, **how),
+}
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_numbers_without_axes(loss, reduction):
+    x, t = torch.tensor(0.5, requires_grad=True), torch.tensor(1.0)
+    result = loss(x, t, reduction=reduction)
+    result.backward()
+    alone = x.detach().clone().reshape(1).requires_grad_()
+    loss(alone, t.reshape(1), reduction="sum").backward()
+    assert same_bits(x.grad, alone.grad[0])
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_many_gradients_in_one_backward_pass(loss, reduction):
+    """The first pass over the graph is one of batches."""
+    x, t, _, _, _ = data(n=4, c=1, dtype=torch.float32)
+    x, t = x[:, 0].requires_grad_(), t[:, 0]
+    result = loss(x, t, reduction=reduction)
+    grads = torch.randn(5, *result.shape)
+    together = torch.autograd.grad(result, x, grads, is_grads_batched=True, retain_graph=True)[0]
+    one_by_one = torch.stack([torch.autograd.grad(result, x, grad, retain_graph=True)[0] for grad in grads])
+    assert near(together, one_by_one, ulps=4)
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+@pytest.mark.parametrize("loss", [EVERY_LOSS["with logits"], EVERY_LOSS["with options"]])
+def test_an_operand_changed_before_backward_is_an_error(loss, changed):
+    x, t, _, _, _ = data(dtype=torch.float32)
+    operands = [x * 1, t * 1]
+    operands[0].requires_grad_()
+    result = loss(operands[0] * 1 if changed else operands[0], operands[1])
+    with torch.no_grad():
+        operands[changed].add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        result.backward()
+
+
+@pytest.mark.parametrize("loss", [EVERY_LOSS["with logits"], EVERY_LOSS["with options"]])
+def test_who_decides_what_is_kept_decides_about_the_gradient_too(loss):
+    x, t, _, _, _ = data(dtype=torch.float32)
+    x.requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda kept: kept, lambda kept: kept):
+        within = loss(x, t)
+    outside = loss(x, t)
+    assert not hasattr(within.grad_fn, "slope")
+    assert outside.grad_fn.slope.shape == x.shape
+    assert same_bits(torch.autograd.grad(within, x)[0], torch.autograd.grad(outside, x)[0])

@@ -90,6 +90,21 @@ def test_a_kernel_has_none_of_the_flags_of_a_function_whose_compilation_asks_for
     assert within.stdout == run_python(WITHIN.format(within=False), timeout=300).stdout
 
 
+def test_code_that_was_made_slow_is_not_kept_for_others(tmp_path: Path) -> None:
+    """Its entry in the cache is another one's."""
+    code = """
+import fastsig as fs
+from fastsig.kernels import code_cache
+keep, kept = code_cache.keep, []
+code_cache.keep = lambda place, name, key, code: kept.append(key)
+fs.logit(0.5, backend="numba")
+print(len(kept), {*kept})
+"""
+    keys = [printed(code, NUMBA_CACHE_DIR=str(tmp_path), **how) for how in ({}, {"NUMBA_OPT": "0"}, {"NUMBA_LOOP_VECTORIZE": "0"})]
+    assert len({*keys}) == 3
+    assert not any(key.startswith("0") for key in keys)
+
+
 # ---- other processors ----
 
 RESULTS = """

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fastsig.interop.torch.registration import SingleLevelFunction, differentiable, register
-from fastsig.interop.torch.tensors import as_array, as_tensor, is_array, is_plain, undisturbed
+from fastsig.interop.torch.tensors import alike, as_array, as_tensor, is_array, undisturbed
 
 Operands = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]
 """Input, target, weight, pos_weight and mask, all of the input's shape."""
@@ -21,6 +21,7 @@ _TENSORS = "Tensor input, Tensor target, Tensor? weight, Tensor? pos_weight, Ten
 _ARGUMENTS = f"({_TENSORS}, float[] numbers, str reduction, bool check=False) -> Tensor"
 _DIFFERENTIABLE = 4
 """So many of the operands can have gradients: all but the mask."""
+_saving_hooks = torch._C._autograd._top_saved_tensors_default_hooks
 _TARGET, _WEIGHT = 1, 2
 REDUCTIONS = ("none", "mean", "sum")
 """torch's; the operations know fastsig's "weighted_mean" too."""
@@ -72,15 +73,17 @@ class Loss:
         return as_tensor(loss, x), as_tensor(grad, x)
 
     def record(self, ctx: Any, *args: Any) -> Tensor:
-        loss, ctx.slope = self.both(*args)
+        loss, slope = self.both(*args)
+        keep_slope(ctx, slope)
         ctx.save_for_backward(*args[:5])
         ctx.others, ctx.count = args[5:7], len(args)
         return loss
 
     def replay(self, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        operands = ctx.saved_tensors  # which raises if they were changed
         found = slope_times(ctx, grad)
         if found is None:
-            found = self.gradient(*ctx.saved_tensors, *ctx.others) * grad
+            found = self.gradient(*operands, *ctx.others) * grad
         return found, *[None] * (ctx.count - 1)
 
     def __call__(self, operands: Operands, numbers: list[float], reduction: str, check: bool = False) -> Tensor:
@@ -93,11 +96,19 @@ class Loss:
         return self.operation(*operands, numbers, reduction, check)
 
 
+def keep_slope(ctx: Any, slope: Tensor) -> None:
+    """Leave the gradient that a forward pass has made for the first backward pass; not where somebody decides what tensors are kept."""
+    if _saving_hooks(False) is None:
+        ctx.slope = slope
+
+
 def slope_times(ctx: Any, grad: Tensor) -> Tensor | None:
-    """The gradient that the forward pass has left in ``ctx.slope``, times that of the loss, in its own memory: nothing else needs it
-    after the first backward pass. None after that, and where somebody looks on."""
-    slope: Tensor | None = ctx.__dict__.pop("slope", None)
-    if slope is None or torch.is_grad_enabled() or not (undisturbed() and is_plain(grad)):
+    """The gradient that the forward pass has left, times that of the loss, in its own memory: nothing else needs it after the first
+    backward pass. None after that, and where somebody looks on."""
+    slope: Tensor | None = ctx.__dict__.get("slope")
+    if slope is None or torch.is_grad_enabled() or not (undisturbed() and alike(grad, slope)):
+        return None
+    if ctx.__dict__.pop("slope", None) is None:  # another thread was faster
         return None
     return slope if grad.ndim == 0 and grad.item() == 1 else slope.mul_(grad)
 

@@ -14,7 +14,7 @@ from torch.nn import _reduction
 import fastsig as fs
 from fastsig.arrays.devices import describe
 from fastsig.interop.torch.elementwise import UNARY
-from fastsig.interop.torch.loss_operations import REDUCTIONS, Loss, Operands, detached, slope_times
+from fastsig.interop.torch.loss_operations import REDUCTIONS, Loss, Operands, detached, keep_slope, slope_times
 from fastsig.interop.torch.registration import SingleLevelFunction
 from fastsig.interop.torch.tensors import as_tensor, floating, is_plain, plain_array, undisturbed
 from fastsig.kernels import plan
@@ -72,16 +72,16 @@ class _OfArrays(SingleLevelFunction):  # type: ignore[misc]
         if found is NotImplemented:
             found = fs.bce_with_logits_value_and_grad(*arrays[:2], reduction=reduction, check=False)
         loss, slope = found
-        ctx.slope = from_numpy(slope)
+        keep_slope(ctx, from_numpy(asarray(slope)))
         ctx.save_for_backward(x, t)
         ctx.reduction = reduction
         return from_numpy(asarray(loss))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, t = ctx.saved_tensors  # which raises if they were changed
         found = slope_times(ctx, grad)
         if found is None:
-            x, t = ctx.saved_tensors
             found = WITH_LOGITS.gradient(x, t, None, None, None, [0.0], ctx.reduction) * grad
         return found, None, None, None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import llvmlite
 import numba
-from numba import njit
+from numba import config, njit
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
@@ -22,6 +22,8 @@ from fastsig.kernels.numba.cache_place import place
 from fastsig.kernels.stamp import source_stamp
 
 _MADE_BY = (numba.__version__, llvmlite.__version__, sys.version)
+_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "EXTEND_VARIABLE_LIFETIMES", "ENABLE_PROFILING")
+"""Of Numba, by which its code has other instructions, if not other results."""
 
 
 class KernelCache(NullCache):  # type: ignore[misc]  # Numba has no types
@@ -36,7 +38,7 @@ class KernelCache(NullCache):  # type: ignore[misc]  # Numba has no types
         """The entry's name, one for each processor that is compiled for, and its key."""
         target = str((str(signature), codegen.magic_tuple(), sys.implementation.cache_tag))
         digest = hashlib.sha256(target.encode()).hexdigest()[:16]
-        return f"{self._name}-{digest}.nbc", str((self._name, target, source_stamp(), _MADE_BY))
+        return f"{self._name}-{digest}.nbc", str((self._name, target, source_stamp(), _MADE_BY, _settings()))
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         target_context.refresh()
@@ -48,6 +50,10 @@ class KernelCache(NullCache):  # type: ignore[misc]  # Numba has no types
 
     def save_overload(self, signature: Any, result: Any) -> None:
         code_cache.keep(place(), *self._entry(signature, result.codegen), dumps(result._reduce()))
+
+
+def _settings() -> tuple[Any, ...]:
+    return tuple(getattr(config, name, None) for name in _SETTINGS)
 
 
 def named(function: Any, *key: object) -> Any:
