@@ -128,3 +128,25 @@ def test_loss_kernels_cached_by_several_processes_are_not_mixed_up(tmp_path: Pat
     together = "\n".join([head, *(f"print(repr({call}))" for call in calls)])
     assert printed(together, NUMBA_CACHE_DIR=str(tmp_path)) == "\n".join(alone)
     assert len(set(alone)) == len(calls)
+
+
+def test_no_module_of_it_is_warned_as_it_is_imported(pytestconfig: pytest.Config) -> None:
+    """Of a name that NumPy, cffi or Numba will drop: a test that imports fastsig later than the first one hears nothing of it."""
+    found = printed(
+        """
+import importlib, pkgutil, warnings
+warnings.resetwarnings()
+warnings.filterwarnings("error", module="fastsig|_fastsig_numba")
+import fastsig, _fastsig_numba
+imported = 0
+for module in pkgutil.walk_packages(fastsig.__path__, "fastsig.", onerror=lambda name: None):
+    try:
+        importlib.import_module(module.name)
+        imported += 1
+    except ImportError:
+        pass
+print(imported)
+""",
+        pytestconfig,
+    )
+    assert int(found) > 50

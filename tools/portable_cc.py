@@ -36,6 +36,11 @@ def headers(target: str, gcc: str) -> list[str]:
     return ["-nostdinc", *(word for folder in (said_by(gcc, "-print-file-name=include"), *of_musl) for word in ("-isystem", folder))]
 
 
+def atomics(target: str) -> list[str]:
+    """GCC's functions for them, which look what the processor has, ask a function of glibc's that musl does not show."""
+    return ["-mno-outline-atomics"] if target.startswith("aarch64") and "musl" in target else []
+
+
 def archives(target: str, gcc: str) -> list[str]:
     """What GCC's code calls, and glibc's part that is no shared library: without it pthread_atfork is one that glibc keeps for the old."""
     of_glibc = [] if "musl" in target else [said_by(gcc, "-print-file-name=libc_nonshared.a")]
@@ -60,8 +65,10 @@ def link(target: str, gcc: str, words: Sequence[str]) -> None:
         left_out = {w for word in linker_words(words) if not word.startswith("-") for w in (word, "-o")}
         flags = [word for word in words if word not in left_out]
         for source, made in objects.items():
-            subprocess.run([gcc, *headers(target, gcc), *flags, "-c", source, "-o", made], check=True)
+            subprocess.run([gcc, *headers(target, gcc), *atomics(target), *flags, "-c", source, "-o", made], check=True)
         zig = [sys.executable, "-m", "ziglang", "cc", "-target", target, "-dynamic"]  # else it compiles all of musl first
+        if any(word.startswith("-Wl,-soname") for word in words):  # a library, not an extension, whose symbols are the interpreter's
+            zig.append("-Wl,-z,defs")
         subprocess.run([*zig, *(objects.get(word, word) for word in linker_words(words)), *archives(target, gcc)], check=True)
     if "musl" in target and "-shared" in words:
         name_musl(target, words[words.index("-o") + 1])
@@ -79,7 +86,7 @@ def links(words: Sequence[str]) -> bool:
 
 def main(target: str, gcc: str, words: Sequence[str]) -> int:
     if not links(words):
-        os.execvp(gcc, [gcc, *headers(target, gcc), *words])
+        os.execvp(gcc, [gcc, *headers(target, gcc), *atomics(target), *words])
     try:
         link(target, gcc, words)
     except subprocess.CalledProcessError as error:
