@@ -1,4 +1,4 @@
-"""tools/build_wheels.py and tools/portable_cc.py: what they decide without building anything."""
+"""tools/build_wheels.py, tools/portable_cc.py and tools/version_bounds.py: what they decide without building anything."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def tool(name: str) -> ModuleType:
 
 
 build_wheels, portable_cc = tool("build_wheels"), tool("portable_cc")
+version_bounds = tool("version_bounds")  # which imports the first of them
 
 
 @pytest.mark.parametrize(
@@ -145,3 +146,13 @@ def test_what_is_linked(words: str) -> None:
 )
 def test_atomics_ask_nothing_of_musl_that_it_lacks(target: str, options: list[str]) -> None:
     assert portable_cc.atomics(target) == options
+
+
+@pytest.mark.parametrize("key", ["requires", "dependencies"])
+def test_every_requirement_names_its_lowest_version(key: str) -> None:
+    """Which that tool then takes: one without would be tried at its newest at both ends."""
+    newest, lowest = version_bounds.at("newest", key), version_bounds.at("lowest", key)
+    assert len(newest) == 3
+    assert any(one.startswith("numpy>=") for one in newest)
+    assert [one.replace(">=", "==", 1) for one in newest] == lowest != newest
+    assert all("==" in one for one in lowest)

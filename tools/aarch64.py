@@ -41,8 +41,13 @@ CEXT = ROOT / "cext"
 FLAGS = (
     *("-std=gnu11", "-O3", "-DFASTSIG_ISA=baseline", "-static"),
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing"),
+    *("-fno-thread-jumps", "-fno-tree-pre"),
 )
-SOURCES = (ROOT / "tools" / "other_processor.c", *(CEXT / name for name in ("library.c", "pool.c", "scratch.c", "kernels.c", "reduce.c")))
+"""Those of cext/CMakeLists.txt for GCC."""
+SOURCES = (
+    ROOT / "tools" / "other_processor.c",
+    *(CEXT / name for name in ("library.c", "pool.c", "scratch.c", "kernels.c", "reduce.c", "fused.c")),
+)
 DTYPES = {name: np.dtype(name) for name in ("float16", "float32", "float64")} | {"bfloat16": np.dtype(bfloat16)}
 ORDER = ("float16", "bfloat16", "float32", "float64")
 """As cext/library.h numbers them."""

@@ -128,7 +128,15 @@ LOCKED = """    pthread_mutex_lock(&lock);
 
 def build_races(place: Path, pool: Path) -> Path:
     program = place / f"races_{pool.stem}"
-    sources = [ROOT / "tools" / "pool_races.c", CEXT / "library.c", CEXT / "scratch.c", CEXT / "kernels.c", CEXT / "reduce.c", pool]
+    sources = [
+        ROOT / "tools" / "pool_races.c",
+        CEXT / "library.c",
+        CEXT / "scratch.c",
+        CEXT / "kernels.c",
+        CEXT / "reduce.c",
+        CEXT / "fused.c",
+        pool,
+    ]
     includes = [f"-I{CEXT}", f"-I{place / 'generated'}"]
     run([COMPILER, *THREAD, *includes, *map(str, sources), "-lm", "-lpthread", "-o", str(program)])
     return program
