@@ -322,7 +322,7 @@ def test_ufuncs_are_ufuncs(op: Any, backend: str) -> None:
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.filterwarnings(
-    "ignore:the rational private module:DeprecationWarning"
+    "ignore:the .* module is deprecated:DeprecationWarning"
 )  # of mpmath: NumPy 2.0 has pickle look into all modules
 def test_ufuncs_pickle(op: Any, protocol: int) -> None:
     ours = getattr(fs.ufuncs, op.name)

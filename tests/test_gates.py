@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from float_environments import ALL as ENVIRONMENTS
 from float_environments import needed, under
+from processes import printed
 from reference import Array, assert_same_bits
 
 import fastsig as fs
@@ -140,6 +142,18 @@ def test_edges(backend: str) -> None:
 
 
 # ---- one answer ----
+
+
+def test_what_others_add_to_the_builtins_is_not_kept_with_a_kernel(tmp_path: Path, need_numba: None) -> None:
+    """Libraries that pybind11 made add an object that cannot be pickled."""
+    code = """
+import builtins, datetime
+builtins.added = datetime.datetime_CAPI
+import numpy as np, fastsig as fs
+fs.glu(np.ones((2, 6), "f4"), backend="numba")
+"""
+    printed(code, NUMBA_CACHE_DIR=str(tmp_path))
+    assert [*tmp_path.rglob("*.nbc")]
 
 
 @pytest.mark.parametrize("wild", [False, True])

@@ -53,10 +53,11 @@ def _row(name: str, code: int) -> Any:
     ]
     constants = prims.CONSTANTS_F64 if code == F64 else prims.CONSTANTS_F32
     made: dict[str, Any] = {
-        "near_formula": getattr(gates, f"{name}_near"), "far_formula": getattr(gates, f"{name}_far"), "load": load, "store": store,
-        "absolute": prims.absolute, "select": prims.select, **{limit: getattr(constants, limit) for limit in op.near},
+        "__name__": __name__, "near_formula": getattr(gates, f"{name}_near"), "far_formula": getattr(gates, f"{name}_far"),
+        "load": load, "store": store, "absolute": prims.absolute, "select": prims.select,
+        **{limit: getattr(constants, limit) for limit in op.near},
     }  # fmt: skip
-    exec("\n".join(lines), made)  # as many parameters as the table says
+    exec("\n".join(lines), made)  # as many parameters as the table says; of a module, else the cache would hold all that it can see
     return part(name, code)(made["row"])
 
 
@@ -81,7 +82,7 @@ def _build(name: str, code: int) -> Any:
         "    leave_default(callers)",
     ]
     made: dict[str, Any] = {
-        "row": _row(name, code), "pointer": gathering.pointer_to(_STORAGE[code]), "enter_default": enter_default,
+        "__name__": __name__, "row": _row(name, code), "pointer": gathering.pointer_to(_STORAGE[code]), "enter_default": enter_default,
         "leave_default": leave_default, "min": min,
     }  # fmt: skip
     exec("\n".join(lines), made)
