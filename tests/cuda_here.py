@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from samples import anything
 
 import fastsig as fs
+from fastsig.ops import Op
 
 TOOLS = Path(__file__).parent.parent / "tools"
 sys.path.insert(0, str(TOOLS))
@@ -47,6 +49,21 @@ def storage(name: str) -> np.dtype[Any]:
     from fastsig.arrays.gpu import NAMES
 
     return np.dtype(NAMES[name])
+
+
+def of_host(name: str, *arrays: Any) -> Any:
+    """The results of the host's ufunc."""
+    fs.sigmoid(arrays[0])  # which has the ufuncs take bfloat16
+    with np.errstate(all="ignore"):
+        return getattr(fs.ufuncs, name)(*arrays)
+
+
+def inputs_of(op: Op, word: str) -> list[np.ndarray[Any, Any]]:
+    """All halves for the unary operations; cliffs, subnormals, infinities, NaN and random numbers otherwise."""
+    kind = storage(word)
+    if op.nin == 1 and kind.itemsize == 2:
+        return [np.arange(1 << 16, dtype=np.uint16).view(kind)]
+    return [np.ascontiguousarray(a) for a in anything(op, kind, 20_001)]
 
 
 @cache

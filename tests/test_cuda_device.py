@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_here import DIALECTS, need_compiler, same_but_nan, storage
+from cuda_here import DIALECTS, inputs_of, need_compiler, of_host, same_but_nan, storage
 from processes import printed
-from samples import anything
 
 import fastsig as fs
 from fastsig.ops import BY_NAME, OPS, Op
@@ -67,12 +66,6 @@ def run(library: Any, name: str, *arrays: np.ndarray[Any, Any]) -> None:
     ptx_in_c.launch(library, name, blocks, 128, *(word for array in arrays for word in array_arguments(array)))
 
 
-def of_host(name: str, *arrays: Any) -> Any:
-    fs.sigmoid(arrays[0])  # which has the ufuncs take bfloat16
-    with np.errstate(all="ignore"):
-        return getattr(fs.ufuncs, name)(*arrays)
-
-
 @pytest.fixture(scope="module", params=DIALECTS, ids=lambda c: "sm_{}{}".format(*c))
 def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], Any]:
     """Of every operation and type, under fastmath: in PTX, and as a library for the CPU."""
@@ -92,12 +85,8 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("word", REALS)
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_bits_under_fastmath(op: Op, word: str, kernels: tuple[dict[str, str], Any]) -> None:
-    kind = storage(word)
-    if op.nin == 1 and kind.itemsize == 2:
-        inputs = [np.arange(1 << 16, dtype=np.uint16).view(kind)]
-    else:
-        inputs = [np.ascontiguousarray(a) for a in anything(op, kind, 20_001)]
-    out = np.zeros(inputs[0].shape, kind)
+    inputs = inputs_of(op, word)
+    out = np.zeros_like(inputs[0])
     run(kernels[1], f"{op.name}_{word}", *inputs, out)
     assert same_but_nan(out, of_host(op.name, *inputs))
 

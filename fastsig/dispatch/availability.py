@@ -22,6 +22,11 @@ if c is None and numba_status.installed() != "available":
     raise ImportError(f"fastsig needs its C library or Numba, and has neither: {c_status.status()}; {numba_status.installed()}")
 
 
+def straight(name: str) -> Any:
+    """The C library's function of this name, for calls that name no backend; None where it is not what serves those."""
+    return None if c is None or FROM_ENVIRONMENT not in (None, "c") else getattr(c, name)
+
+
 def backends() -> dict[str, str]:
     """Each backend, and "available" or the reason why it is not. Loads Numba, where it is installed, to know; starts no CUDA.
 

@@ -11,7 +11,7 @@ from fastsig.arrays import arraylikes, dtypes
 from fastsig.arrays.devices import common_device, describe, interop_of_host_tensor
 from fastsig.arrays.dtypes import TAKEN, Array
 from fastsig.dispatch import choice, sharing
-from fastsig.dispatch.availability import FROM_ENVIRONMENT, named, numba
+from fastsig.dispatch.availability import named, numba, straight
 from fastsig.dispatch.thresholds import LEAST_BYTES
 from fastsig.gates import on_gpu
 from fastsig.gates.shapes import Shape, of_parts, with_length
@@ -23,7 +23,7 @@ from fastsig.system.float_environment import in_default_environment
 _NUMBERS = (bool, int, float)
 
 
-_quick_fused: Any = None if c is None or FROM_ENVIRONMENT not in (None, "c") else c.quick_fused
+_quick_fused = straight("quick_fused")
 _PARTS = {
     row.name: (i, bytes(count for _, count in row.arguments), bytes(count for _, count in row.results)) for i, row in enumerate(FUSED)
 }

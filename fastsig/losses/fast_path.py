@@ -9,12 +9,11 @@ import numpy as np
 from fastsig.arrays import arraylikes
 from fastsig.arrays.devices import interop_of, interop_of_host_tensor, lazy_library_of, library_of
 from fastsig.dispatch import choice, gpu
-from fastsig.dispatch.availability import FROM_ENVIRONMENT
+from fastsig.dispatch.availability import FROM_ENVIRONMENT, straight
 from fastsig.dispatch.thresholds import LOSS_ELEMENTS
-from fastsig.kernels.c.status import library as c
 from fastsig.kernels.plan import FOCAL, WITH_HESS
 
-quick_loss: Any = None if c is None or FROM_ENVIRONMENT not in (None, "c") else c.quick_loss
+quick_loss = straight("quick_loss")
 
 _REDUCTIONS = {"none": 0, "sum": 1, "mean": 2, "weighted_mean": 3}
 """What the C library calls each of these."""

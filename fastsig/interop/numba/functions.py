@@ -22,16 +22,11 @@ from numba.np.numpy_support import ufunc_find_matching_loop
 
 import fastsig
 from fastsig import ufuncs
-from fastsig.formulas import bce, logistic
 from fastsig.interop.numba import cached_code
-from fastsig.kernels.numba import primitives  # noqa: F401  # Numba can compile the formulas from here on
+from fastsig.kernels.numba.primitives import formula
 from fastsig.ops import BY_NAME, OPS, Op
 
 _ELEMENT = {"fastmath": False, "error_model": "numpy", "forceinline": True, "no_cfunc_wrapper": True}
-
-
-def formula(op: Op) -> Any:
-    return getattr(bce if hasattr(bce, op.name) else logistic, op.name)
 
 
 class Loops:

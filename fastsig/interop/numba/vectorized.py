@@ -19,6 +19,7 @@ from numba.np.ufunc import dufunc
 from fastsig import ufuncs
 from fastsig.dispatch import availability
 from fastsig.interop.numba import functions
+from fastsig.kernels.numba.primitives import formula
 from fastsig.ops import BY_NAME
 
 _DUFunc: Any = dufunc.DUFunc
@@ -29,7 +30,7 @@ class Vectorized(_DUFunc):  # type: ignore[misc]
 
     def __init__(self, name: str) -> None:
         op = BY_NAME[name]
-        super().__init__(functions.formula(op))
+        super().__init__(formula(op))
         self.__module__ = functions.__package__
         self.__doc__ = f"{op.summary} ``{op.formula}``, as a function of ``numba.vectorize``."
         self._frozen = True  # it takes no more signatures

@@ -7,16 +7,15 @@ kernel that is not in the disk cache about two more, so nothing here runs unless
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import types
 
-from fastsig.formulas import bce, logistic
 from fastsig.kernels.numba.cache import c_callback, part
 from fastsig.kernels.numba.environment import enter_default, leave_default
 from fastsig.kernels.numba.memory import BLOCK, address, buffer, load_store, offset
+from fastsig.kernels.numba.primitives import formula
 from fastsig.ops import BY_NAME, Op
 from fastsig.system import first_calls
 
@@ -25,25 +24,20 @@ _NUMPY = {"f16": np.dtype(np.float16), "f32": np.dtype(np.float32), "f64": np.dt
 _ufuncs: dict[str, np.ufunc] = {}
 
 
-def _formula(op: Op) -> Callable[..., Any]:
-    formula: Callable[..., Any] = getattr(bce if hasattr(bce, op.name) else logistic, op.name)
-    return formula
-
-
 def _runs(op: Op, dtype: str) -> tuple[Any, Any]:
     """run(x, y, out, n) over contiguous elements, and copy(to, to_step, from, from_step, n) between strided ones."""
-    formula = _formula(op)
+    value = formula(op)
     load, store = load_store(op.name, dtype)
     if op.nin == 1:
 
         def run(x, y, out, n):  # type: ignore[no-untyped-def]
             for i in range(n):
-                store(out, i, formula(load(x, i)), x)
+                store(out, i, value(load(x, i)), x)
     else:
 
         def run(x, y, out, n):  # type: ignore[no-untyped-def]
             for i in range(n):
-                store(out, i, formula(load(x, i), load(y, i)), x)
+                store(out, i, value(load(x, i), load(y, i)), x)
 
     def copy(to, to_step, source, source_step, n):  # type: ignore[no-untyped-def]
         for i in range(n):

@@ -13,6 +13,7 @@ from numba.core import types
 from numba.extending import intrinsic, overload, register_jitable
 
 from fastsig.formulas import bce, core, logistic, losses, prims
+from fastsig.ops import Op
 
 _INT_OF = {types.float32: types.int32, types.float64: types.int64}
 _REAL_OF = {integer: real for real, integer in _INT_OF.items()}
@@ -143,3 +144,9 @@ for _module in (core, logistic, bce, losses):
     for _function in vars(_module).values():
         if inspect.isfunction(_function) and _function.__module__ == _module.__name__:
             register_jitable(_function)
+
+
+def formula(op: Op) -> Callable[..., Any]:
+    """The formula of an operation, which compiled code may call."""
+    found: Callable[..., Any] = getattr(bce if hasattr(bce, op.name) else logistic, op.name)
+    return found
