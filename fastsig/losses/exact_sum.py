@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,7 @@ UNIT_LOG2 = 1074
 """An integer total counts units of 2^-1074, the least positive float64."""
 
 
-@dataclass(frozen=True)
-class Total:
+class Total(NamedTuple):
     """An exact sum of floating-point numbers: a finite part in units of 2^-1074, and how many were not finite."""
 
     units: int = 0
@@ -33,7 +31,7 @@ class Total:
             units += int(words[i]) << (32 * i)
         return cls(units, *words[[SUM_NAN, SUM_INF, SUM_NEG_INF]].tolist())
 
-    def __add__(self, other: Total) -> Total:
+    def __add__(self, other: Total) -> Total:  # type: ignore[override]  # sums, not tuples one after the other
         return Total(
             self.units + other.units, self.nans + other.nans, self.infs + other.infs, self.negative_infs + other.negative_infs
         )  # fmt: skip
