@@ -1,4 +1,4 @@
-"""The tests at the lowest and at the newest versions of what fastsig needs: ``python tools/version_bounds.py -- tests/test_api.py``.
+"""The tests at the lowest and at the newest versions of what fastsig needs: ``python tools/version_bounds.py -- $PWD/tests/test_api.py``.
 
 The lowest are those that pyproject.toml names, for building (scikit-build-core, cffi, NumPy) and for running (NumPy, cffi, Numba), on the
 oldest interpreter there is here; the newest are what pip finds, on the newest one. At each end a wheel is built and installed with the
@@ -74,7 +74,8 @@ def tested(end: str, python: Path, place: Path, options: Sequence[str]) -> tuple
     run([programs / "pip", "install", "-q", f"{made}[test]", *at(end, "dependencies")])
     running = versions(programs)
     lines = []
-    with subprocess.Popen([programs / "pytest", "-q", *options], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    suite = [programs / "pytest", "-q", "--rootdir", ROOT, "-c", ROOT / "pyproject.toml", *(options or [str(ROOT / "tests")])]
+    with subprocess.Popen(suite, cwd=place, stdout=subprocess.PIPE, text=True) as process:  # elsewhere, or processes import the checkout
         for line in process.stdout or ():
             print(line, end="", flush=True)
             lines.append(line.strip("= \n"))
