@@ -64,13 +64,18 @@ def test_scipys_own_tests(pytestconfig: pytest.Config) -> None:
 DTYPES = ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8")
 
 
+def _skip_where_float32_is_first(theirs: Any, dtype: np.dtype[Any]) -> None:
+    """As in SciPy 1.18, where it takes what float32 can hold."""
+    if theirs.types[0] != "d->d" and dtype.itemsize <= 2 and np.can_cast(dtype, np.float32):
+        pytest.skip("this SciPy looks for float32 first")
+
+
 @EACH
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_results_have_scipys_dtypes(name: str, dtype: str) -> None:
     special = pytest.importorskip("scipy.special")
     theirs = getattr(special, name)
-    if theirs.types[0] != "d->d":
-        pytest.skip("this SciPy looks for float32 first")
+    _skip_where_float32_is_first(theirs, np.dtype(dtype))
     for x in (np.array([0, 1], dtype), np.array([[0], [1]], dtype)[::-1], np.dtype(dtype).type(1)):
         got, want = getattr(ours, name)(x), theirs(x)
         assert (type(got), got.dtype, got.shape) == (type(want), want.dtype, want.shape)
@@ -81,8 +86,9 @@ def test_results_have_scipys_dtypes(name: str, dtype: str) -> None:
 @EACH
 @pytest.mark.parametrize("x", [True, 1, 0.5, [True, False], [0.5, 0.25], [[1, 0]], (0.5,), range(2)])
 def test_numbers_and_lists(name: str, x: Any) -> None:
-    theirs = getattr(pytest.importorskip("scipy.special"), name)(x)
-    got = getattr(ours, name)(x)
+    function = getattr(pytest.importorskip("scipy.special"), name)
+    _skip_where_float32_is_first(function, np.asarray(x).dtype)
+    theirs, got = function(x), getattr(ours, name)(x)
     assert (type(got), got.dtype, np.shape(got)) == (type(theirs), theirs.dtype, np.shape(theirs))
     assert_same_bits(np.asarray(got), np.asarray(OURS[name](np.asarray(x, float))))
 
