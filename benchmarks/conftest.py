@@ -1,6 +1,7 @@
 """``pytest benchmarks --benchmark-only``: fastsig beside its peers, one group a comparison, one thread each.
 
 By default a selection that takes a few minutes; ``--everything`` also takes the other sizes, dtypes, allocating calls and threads.
+``--cpu-time`` is for a machine that others use too.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+import contests
 import numpy as np
 import pytest
 
@@ -16,6 +18,11 @@ import fastsig as fs
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--everything", action="store_true", help="all sizes, dtypes, modes and numbers of threads: an hour")
+    parser.addoption("--cpu-time", action="store_true", help="count processor time, not wall time, where one thread computes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    contests.CPU_TIME = config.getoption("--cpu-time")
 
 
 @pytest.fixture(autouse=True)

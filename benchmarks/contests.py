@@ -59,6 +59,8 @@ class Rounds:
 
 
 CLOCK = Rounds()
+CPU_TIME = False
+"""--cpu-time sets it."""
 _measured: dict[str, dict[str, list[float]]] = {}
 """Of the last group."""
 
@@ -101,7 +103,7 @@ def _ready(contestants: Contestants, name: str) -> Ready | str:
 
 def _take_turns(contestants: Contestants) -> dict[str, list[float]]:
     entries = {
-        name: Timed(timer(ready.call), ready.before, ready.threads)
+        name: Timed(timer(ready.call, CPU_TIME, ready.threads), ready.before, ready.threads)
         for name in contestants
         if not isinstance(ready := _ready(contestants, name), str)
     }
