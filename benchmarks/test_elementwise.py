@@ -1,42 +1,50 @@
-"""Every operation of the table, by every peer: ``pytest benchmarks --benchmark-only``. It times and asserts nothing about time.
-
-One group a comparison. pytest-benchmark measures one case after the other, so on a noisy machine the interleaved
-``python -m fastsig bench`` is the one to believe.
-"""
+"""Every operation of the table by every peer: a group for each operation, dtype, size and mode."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
+from contests import Ready, comparison, contest
 
-from fastsig.measure.peers import DTYPES, UNARY, Peer, dtype_of, installed
-from fastsig.measure.timing import MODES, inputs
+from fastsig.measure.peers import DTYPES, MODES, UNARY, Peer, dtype_of, installed, peer_named
+from fastsig.measure.timing import accuracy, inputs
 
 pytest.importorskip("pytest_benchmark")
 
 SIZES = (1, 100, 10**4, 10**5, 10**6)
+CHOSEN_SIZES, CHOSEN_DTYPES = (100, 10**4, 10**6), ("float32", "float64")
 
 
-@pytest.fixture(autouse=True)
-def silent_numpy() -> Iterator[None]:
-    with np.errstate(all="ignore"):
-        yield
+@cache
+def error(op: str, dtype: str, name: str) -> float | None:
+    """The largest on the sample that ``python -m fastsig bench`` uses."""
+    found = accuracy(op, dtype_of(dtype), [peer_named(name)])[name]
+    return found[0] if found else None
 
 
-@pytest.mark.benchmark(max_time=0.1, min_rounds=5, disable_gc=True)
-@pytest.mark.parametrize("peer", installed(), ids=lambda peer: peer.name)
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("op", UNARY)
-def test_elementwise(benchmark: Any, op: str, dtype: str, size: int, mode: str, peer: Peer) -> None:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    everything = metafunc.config.getoption("--everything")
+    peers = [peer for peer in installed() if everything or peer.threads == 1]
+    metafunc.parametrize("op", UNARY)
+    metafunc.parametrize("dtype", DTYPES if everything else CHOSEN_DTYPES)
+    metafunc.parametrize("size", SIZES if everything else CHOSEN_SIZES)
+    metafunc.parametrize("mode", MODES if everything else MODES[:1])
+    metafunc.parametrize("peer", peers, ids=[peer.name for peer in peers])  # last, so that a group's cases follow each other
+
+
+def ready(peer: Peer, op: str, x: Any, out: Any, mode: str) -> Ready | None:
+    calls = peer.prepare(op, x, out) if mode in peer.modes else None
+    call = None if calls is None else calls.out if mode == "out" else calls.alloc
+    return Ready(call, calls.before, peer.threads) if calls and call else None
+
+
+@comparison
+def test_elementwise(benchmark: Any, op: str, dtype: str, size: int, mode: str, peer: Peer, everything: bool) -> None:
     x = inputs(op, dtype_of(dtype), size)
-    calls = peer.prepare(op, x, np.zeros_like(x))
-    call: Callable[[], Any] | None = None if calls is None else calls.out if mode == "out" else calls.alloc
-    if call is None:
-        pytest.skip(f"{peer.name} has no {op} of {dtype}, {mode}")
-    benchmark.group = f"{op} {dtype} {size:,} {mode}"
-    benchmark(call)
+    out = np.zeros_like(x)
+    peers = [each for each in installed() if everything or each.threads == 1]
+    contestants = {each.name: partial(ready, each, op, x, out, mode) for each in peers}
+    contest(benchmark, f"{op} {dtype} {size:,} {mode}", contestants, peer.name, lambda name, _: error(op, dtype, name))

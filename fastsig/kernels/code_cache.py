@@ -19,7 +19,7 @@ from fastsig.system.directories import cache_directory
 _DIGEST = hashlib.sha256().digest_size
 _MOST = 1 << 28
 """Bytes of an entry; kernels take 10,000 to 100,000."""
-SUFFIXES = (".nbc", ".cubin")
+SUFFIXES = (".nbc", ".cubin", ".lib")
 
 
 def users_directory() -> str | None:

@@ -27,11 +27,17 @@ STYLES = {
     "jax": Style("#3d0692", "*", (10, 3)),
     "onnxruntime": Style("#7828f6", ">", (6, 1.5, 1, 1.5, 1, 1.5)),
     "cupy": Style("#fba782", "p", (2, 3)),
+    "eigen": Style("#3f6044", "h", (5, 3)),
+    "sleef": Style("#a37132", "<", (8, 1.5, 3, 1.5)),
+    "highway": Style("#c304b1", "d", (3, 1, 1, 1)),
+    "xsimd": Style("#bba5f1", "8", (12, 2, 1, 2)),
+    "libmvec": Style("#c9cc0a", "H", (1, 2)),
 }
-"""By library. The lightness of the colours goes in ten equal steps from 14 to 76 of CIE 1976, so that they differ in grey, and with it
-the hues were chosen so that each two are at least 28 apart (CIE 1976) for protanopic and deuteranopic eyes and 19 for tritanopic ones."""
+"""By library. The lightness of the first ten colours goes in equal steps from 14 to 76 of CIE 1976, so that they differ in grey, and with
+it the hues were chosen so that each two are at least 28 apart (CIE 1976) for protanopic and deuteranopic eyes and 19 for tritanopic ones.
+The five after them, of the libraries of C++, lie between: lightness 2.8 from the nearest, 19 apart, and 14 for tritanopic eyes."""
 
-_SPARE = tuple(Style("#777777", marker, (2, 1)) for marker in "<d8hH")
+_SPARE = tuple(Style("#777777", marker, (2, 1)) for marker in "1234+")
 """For libraries that somebody else measures."""
 
 

@@ -14,14 +14,12 @@ import numpy as np
 
 from fastsig.measure.formats import FORMATS
 from fastsig.measure.libraries import Calls
-from fastsig.measure.peers import Peer
+from fastsig.measure.peers import MODES, Peer
 from fastsig.measure.ulp import sample, worst
 from fastsig.ops import BY_NAME
 
 SETTLE = 0.003
 """Seconds after calls on several threads, whose workers spin for a while and would slow down whoever comes next."""
-
-MODES = ("out", "alloc")
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def cell(
             calls: Calls | None = peer.prepare(op, x, out)
             if calls is None:
                 continue
-            for mode in modes:
+            for mode in (mode for mode in modes if mode in peer.modes):
                 call = calls.out if mode == "out" else calls.alloc
                 if call is not None:
                     name = f"{peer.name} {mode}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from fastsig.measure.peers import DTYPES, PEERS, UNARY, Peer, dtype_of, installed
+from fastsig.measure.peers import DTYPES, MODES, PEERS, UNARY, Peer, absent, dtype_of, installed
 from fastsig.measure.speed.drawing import plot
 from fastsig.measure.speed.report import Machine, from_json, machine, print_table, table, to_json
 from fastsig.measure.speed.sweep import SMALL, SWEEP, faster_elsewhere, grid, hopeless, summary, write_summary
-from fastsig.measure.timing import MODES, Row, accuracy, cell
-from fastsig.system.terminal import complain, measuring
+from fastsig.measure.timing import Row, accuracy, cell
+from fastsig.system.terminal import complain, measuring, show
 
 __all__ = ["PEERS", "Peer", "Row", "faster_elsewhere", "from_json", "main", "plot", "run", "table", "to_json"]
 
@@ -129,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", metavar="PATH", help="write those names here, as Markdown")
     parser.add_argument("--json", metavar="PATH", help="write the rows and a description of the machine here")
     parser.add_argument("--plot", metavar="PATH", help="draw ns per element against size here (needs matplotlib)")
+    parser.add_argument("--peers", action="store_true", help="measure nothing: say what is compared, how each is written, what is missing")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and no 3e7")
     parser.add_argument("--cpu-time", action="store_true", help="count processor time, not wall time, where one thread computes")
     parser.add_argument(
@@ -147,8 +148,22 @@ def _kept(arguments: argparse.Namespace) -> tuple[Machine, list[Row]]:
     return on, chosen
 
 
+def missing() -> str:
+    """One line about the peers that are not here, by reason; "" where all are."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in absent().items():
+        by_reason.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
+
+
+def _show_peers() -> None:
+    show([(peer.name, peer.how, peer.missing or "here") for peer in PEERS], ("library", "how it is written", "on this machine"), folded=1)
+
+
 def _measured(arguments: argparse.Namespace) -> tuple[Machine, list[Row]]:
     """Rows of this machine."""
+    if without := missing():
+        complain(f"fastsig bench: without {without}")
     ops = arguments.ops or (UNARY if arguments.sweep else ["sigmoid"])
     sizes = arguments.sizes or (grid(*SWEEP) if arguments.sweep else None)
     dtypes = arguments.dtypes or ["float32", "float64"]
@@ -162,6 +177,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.source and (arguments.quick or arguments.cpu_time):
         parser.error("--quick and --cpu-time say how to measure, and --from measures nothing")
+    if arguments.peers:
+        _show_peers()
+        return 0
     try:
         on, rows = _kept(arguments) if arguments.source else _measured(arguments)
         print_table(rows, on)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastsig.measure import cpp_libraries
 from fastsig.measure.timing import Row
 from fastsig.system.atomic_files import write_text
 from fastsig.system.cpu import available_cpus, cpu_name
@@ -35,6 +36,7 @@ def machine() -> Machine:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    versions |= cpp_libraries.versions()
     return {
         "cpu": cpu_name(),
         "cores": available_cpus(),
