@@ -303,7 +303,7 @@ print(len(found) + len(refused), {print})
 """
 
 
-def test_a_list_whose_numbers_another_thread_changes_is_read_as_it_was_at_one_time(pytestconfig: pytest.Config) -> None:
+def test_a_list_whose_numbers_another_thread_changes_is_read_as_it_was_at_one_time(need_c: None, pytestconfig: pytest.Config) -> None:
     code = LIST.replace("{change}", "x[:] = [value] * size").replace("{print}", "set(found) <= known, refused")
     assert printed(code, pytestconfig) == "1200 True []"
 
