@@ -68,8 +68,7 @@ class Target:
         """What CMake is told beside the compiler, for another processor than this machine's."""
         if self.machine == MACHINE:
             return {}
-        # scikit-build-core asks for an interpreter without a GIL where it runs on one, which CMake then does not run to see
-        return {"CMAKE_SYSTEM_NAME": "Linux", "CMAKE_SYSTEM_PROCESSOR": self.machine, "Python_FIND_ABI": "ANY;ANY;ANY;ANY"}
+        return {"CMAKE_SYSTEM_NAME": "Linux", "CMAKE_SYSTEM_PROCESSOR": self.machine}
 
     @property
     def is_this_machines(self) -> bool:
