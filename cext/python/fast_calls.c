@@ -46,10 +46,12 @@ static int set_vectorcall(PyObject *function, vectorcallfunc call) {
 enum { OUT, WHERE, BACKEND, THREADS, OPTIONS };
 static PyObject *option_names[OPTIONS], *only_out, *name_of_c;
 static PyObject *general_of[OP_COUNT];
-static size_t shared_sizes[DTYPE_COUNT];
+static _Atomic size_t shared_sizes[DTYPE_COUNT]; /* set anew while other threads compute */
 static bool straight; /* whether the C library serves where a call names no backend */
 
-void fastsig_set_fast_call_sizes(const size_t *elements) { memcpy(shared_sizes, elements, sizeof shared_sizes); }
+void fastsig_set_fast_call_sizes(const size_t *elements) {
+    for (int dtype = 0; dtype < DTYPE_COUNT; dtype++) shared_sizes[dtype] = elements[dtype];
+}
 
 /* From so many elements on the general function is asked; it alone knows of threads. */
 static bool is_small(PyArrayObject *x) {

@@ -4,43 +4,49 @@
 
 #include <dlfcn.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 enum { MOST_ARGUMENTS = 160 };
 
-static struct {
+typedef struct {
     int (*launch)(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **);
     int (*clear)(uint64_t, unsigned char, size_t, void *);
     int (*current)(int *);
     int (*name_of)(int, const char **);
-} driver;
-static atomic_bool found;
+} Driver;
 
-static bool find_driver(void) {
-    if (atomic_load_explicit(&found, memory_order_acquire)) return true;
+/* NULL with an exception where there is none. Threads that look for it at once find the same; the first one's is kept. */
+static const Driver *find_driver(void) {
+    static _Atomic(Driver *) found;
+    Driver *driver = atomic_load_explicit(&found, memory_order_acquire), *none = NULL;
+    if (driver) return driver;
     void *const library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (!(driver = calloc(1, sizeof *driver))) return (const Driver *)PyErr_NoMemory();
     if (library) {
-        *(void **)&driver.launch = dlsym(library, "cuLaunchKernel");
-        *(void **)&driver.clear = dlsym(library, "cuMemsetD8Async");
-        *(void **)&driver.current = dlsym(library, "cuCtxGetDevice");
-        *(void **)&driver.name_of = dlsym(library, "cuGetErrorName");
+        *(void **)&driver->launch = dlsym(library, "cuLaunchKernel");
+        *(void **)&driver->clear = dlsym(library, "cuMemsetD8Async");
+        *(void **)&driver->current = dlsym(library, "cuCtxGetDevice");
+        *(void **)&driver->name_of = dlsym(library, "cuGetErrorName");
     }
-    if (!library || !driver.launch || !driver.clear || !driver.current || !driver.name_of) {
+    if (!driver->launch || !driver->clear || !driver->current || !driver->name_of) {
+        free(driver);
         PyErr_SetString(PyExc_RuntimeError, "NVIDIA's driver (libcuda.so.1) cannot be loaded, or lacks functions that are needed");
-        return false;
+        return NULL;
     }
-    atomic_store_explicit(&found, true, memory_order_release);
-    return true;
+    if (atomic_compare_exchange_strong(&found, &none, driver)) return driver;
+    free(driver);
+    return none;
 }
 
-static PyObject *refused(int error) {
+static PyObject *refused(const Driver *driver, int error) {
     const char *name = NULL;
-    driver.name_of(error, &name);
+    driver->name_of(error, &name);
     return PyErr_Format(PyExc_RuntimeError, "the CUDA driver said %s", name ? name : "an unknown error");
 }
 
-static bool is_current(long device) {
+static bool is_current(const Driver *driver, long device) {
     int current;
-    return driver.current(&current) == 0 && current == device;
+    return driver->current(&current) == 0 && current == device;
 }
 
 /* gpu_launch(kernel, device, stream, blocks, threads, arguments): False where another device is the current one, and nothing is done */
@@ -60,13 +66,14 @@ static PyObject *gpu_launch(PyObject *self, PyObject *const *args, Py_ssize_t co
         else values[i].whole = PyLong_AsLongLong(value);
         pointers[i] = &values[i];
     }
-    if (PyErr_Occurred() || !find_driver()) return NULL;
-    if (!is_current(device)) Py_RETURN_FALSE;
+    const Driver *const driver = PyErr_Occurred() ? NULL : find_driver();
+    if (!driver) return NULL;
+    if (!is_current(driver, device)) Py_RETURN_FALSE;
     int error;
     Py_BEGIN_ALLOW_THREADS; /* the driver waits where a thousand launches are queued already */
-    error = driver.launch(kernel, (unsigned)blocks, 1, 1, (unsigned)threads, 1, 1, 0, stream, pointers, NULL);
+    error = driver->launch(kernel, (unsigned)blocks, 1, 1, (unsigned)threads, 1, 1, 0, stream, pointers, NULL);
     Py_END_ALLOW_THREADS;
-    if (error) return refused(error);
+    if (error) return refused(driver, error);
     Py_RETURN_TRUE;
 }
 
@@ -78,13 +85,14 @@ static PyObject *gpu_clear(PyObject *self, PyObject *const *args, Py_ssize_t cou
     const size_t bytes = PyLong_AsSize_t(args[1]);
     const long device = PyLong_AsLong(args[2]);
     void *const stream = PyLong_AsVoidPtr(args[3]);
-    if (PyErr_Occurred() || !find_driver()) return NULL;
-    if (!is_current(device)) Py_RETURN_FALSE;
+    const Driver *const driver = PyErr_Occurred() ? NULL : find_driver();
+    if (!driver) return NULL;
+    if (!is_current(driver, device)) Py_RETURN_FALSE;
     int error;
     Py_BEGIN_ALLOW_THREADS;
-    error = driver.clear(address, 0, bytes, stream);
+    error = driver->clear(address, 0, bytes, stream);
     Py_END_ALLOW_THREADS;
-    if (error) return refused(error);
+    if (error) return refused(driver, error);
     Py_RETURN_TRUE;
 }
 

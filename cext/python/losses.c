@@ -33,7 +33,7 @@ static bool is_named(PyTypeObject *type, const char *name) {
 }
 
 static bool is_bfloat16(Array *a) {
-    static int known = NPY_NOTYPE; /* ml_dtypes' number of it, once one was seen */
+    static _Atomic int known = NPY_NOTYPE; /* ml_dtypes' number of it, once one was seen */
     if (PyArray_TYPE(a) < NPY_USERDEF) return false;
     if (known == NPY_NOTYPE && is_named(PyArray_DESCR(a)->typeobj, "bfloat16")) known = PyArray_TYPE(a);
     return PyArray_TYPE(a) == known;
@@ -192,20 +192,29 @@ static bool is_plain(PyObject *o, int depth) {
     if (is_number(o) || PyArray_CheckExact(o)) return true;
     const bool list = PyList_CheckExact(o);
     if ((!list && !PyTuple_CheckExact(o)) || depth > NPY_MAXDIMS) return false;
-    for (Py_ssize_t i = 0, n = list ? PyList_GET_SIZE(o) : PyTuple_GET_SIZE(o); i < n; i++)
-        if (!is_plain(list ? PyList_GET_ITEM(o, i) : PyTuple_GET_ITEM(o, i), depth + 1)) return false;
+    for (Py_ssize_t i = 0, n = list ? PyList_GET_SIZE(o) : PyTuple_GET_SIZE(o); i < n; i++) {
+        PyObject *const item = list ? HELD_ITEM(o, i) : PyTuple_GET_ITEM(o, i);
+        const bool plain = item && is_plain(item, depth + 1);
+        if (list && item) LET_GO(item);
+        if (!plain) return false;
+    }
     return true;
 }
 
 /* A list of floats alone, which is what lists of logits are, in a tenth of NumPy's time; NULL, without an exception, for any other. */
 static Array *array_of_floats(PyObject *list) {
+    Array *a = NULL;
+    Py_BEGIN_CRITICAL_SECTION(list);
     npy_intp n = PyList_GET_SIZE(list), i = 0;
-    if (!n || !PyFloat_CheckExact(PyList_GET_ITEM(list, 0))) return NULL;
-    Array *a = (Array *)PyArray_SimpleNew(1, &n, NPY_DOUBLE);
-    if (!a) PyErr_Clear(); /* NumPy meets it again */
-    for (PyObject *item; a && i < n && PyFloat_CheckExact(item = PyList_GET_ITEM(list, i)); i++)
-        ((double *)PyArray_DATA(a))[i] = PyFloat_AS_DOUBLE(item);
-    if (i < n) Py_CLEAR(a);
+    if (n && PyFloat_CheckExact(PyList_GET_ITEM(list, 0))) {
+        a = (Array *)PyArray_SimpleNew(1, &n, NPY_DOUBLE);
+        if (!a) PyErr_Clear(); /* NumPy meets it again */
+        if (a && PyList_GET_SIZE(list) < n) Py_CLEAR(a); /* memory may be had from a handler that runs Python */
+        for (PyObject *item; a && i < n && PyFloat_CheckExact(item = PyList_GET_ITEM(list, i)); i++)
+            ((double *)PyArray_DATA(a))[i] = PyFloat_AS_DOUBLE(item);
+        if (i < n) Py_CLEAR(a);
+    }
+    Py_END_CRITICAL_SECTION();
     return a;
 }
 

@@ -9,7 +9,7 @@
 #define SLOTS(op, inputs) [OP_##op] = {{OP_##op, DTYPE_f16}, {OP_##op, DTYPE_bf16}, {OP_##op, DTYPE_f32}, {OP_##op, DTYPE_f64}},
 fastsig_slot fastsig_slots[OP_COUNT][DTYPE_COUNT] = {FASTSIG_OPS(SLOTS, SLOTS)};
 PyObject *fastsig_ufuncs[OP_COUNT];
-int fastsig_bfloat16 = NPY_NOTYPE;
+_Atomic int fastsig_bfloat16 = NPY_NOTYPE;
 
 void fastsig_call_active(char **args, npy_intp const *dims, npy_intp const *steps, void *data) {
     const fastsig_slot *s = data;
@@ -108,15 +108,14 @@ static int install(PyObject *namespace) {
     return 0;
 }
 
-static int register_bfloat16(PyObject *namespace, int type_number) {
-    fastsig_bfloat16 = type_number;
+static int register_bfloat16(int type_number) {
     for (int op = 0; op < OP_COUNT; op++) {
-        PyObject *ufunc = PyDict_GetItemString(namespace, infos[op].name);
         int signature[3] = {type_number, type_number, type_number};
-        if (!ufunc || PyUFunc_RegisterLoopForType((PyUFuncObject *)ufunc, type_number, infos[op].nin == 1 ? of_one[0] : of_two[0],
-                                                  signature, &fastsig_slots[op][DTYPE_bf16]) < 0)
+        if (PyUFunc_RegisterLoopForType((PyUFuncObject *)fastsig_ufuncs[op], type_number, infos[op].nin == 1 ? of_one[0] : of_two[0],
+                                        signature, &fastsig_slots[op][DTYPE_bf16]) < 0)
             return -1;
     }
+    fastsig_bfloat16 = type_number;
     return 0;
 }
 
@@ -178,7 +177,7 @@ int fastsig_install_functions(void *namespace) {
     return reported(install_functions(namespace), gil);
 }
 
-int fastsig_register_bfloat16(void *namespace, int type_number) {
+int fastsig_register_bfloat16(int type_number) {
     PyGILState_STATE gil = PyGILState_Ensure();
-    return reported(register_bfloat16(namespace, type_number), gil);
+    return reported(register_bfloat16(type_number), gil);
 }

@@ -11,6 +11,19 @@
 #define PyFloat_AS_DOUBLE PyFloat_AsDouble
 #endif
 
+/* Without the GIL another thread may change a list while this one reads it: an item is held for as long, or the whole list is. */
+#ifdef Py_GIL_DISABLED
+#define HELD_ITEM(list, i) PyList_GetItemRef(list, i) /* NULL with an exception where the list has become shorter */
+#define LET_GO(item) Py_DECREF(item)
+#else
+#define HELD_ITEM(list, i) PyList_GET_ITEM(list, i)
+#define LET_GO(item) ((void)(item))
+#endif
+#ifndef Py_BEGIN_CRITICAL_SECTION /* before 3.13, and in the stable ABI */
+#define Py_BEGIN_CRITICAL_SECTION(object) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
 #define PY_ARRAY_UNIQUE_SYMBOL fastsig_array_api
 #define PY_UFUNC_UNIQUE_SYMBOL fastsig_ufunc_api
 #ifndef FASTSIG_IMPORTS_NUMPY /* ufuncs.c does, for all */
@@ -28,13 +41,13 @@ typedef struct { int op, dtype; } fastsig_slot;
 
 extern fastsig_slot fastsig_slots[OP_COUNT][DTYPE_COUNT];
 extern PyObject *fastsig_ufuncs[OP_COUNT];
-extern int fastsig_bfloat16; /* its type number, once ml_dtypes has made it; NPY_NOTYPE before */
+extern _Atomic int fastsig_bfloat16; /* its type number, once ml_dtypes has made it and the ufuncs have its loops; NPY_NOTYPE before */
 
 void fastsig_call_active(char **args, npy_intp const *dims, npy_intp const *steps, void *data);
 
 /* what cffi declares too: it calls without the GIL; an error is printed, and -1 returned */
 int fastsig_install_ufuncs(void *namespace);
-int fastsig_register_bfloat16(void *namespace, int type_number);
+int fastsig_register_bfloat16(int type_number);
 int fastsig_make_fast_calls(void *functions_by_name, int straight);
 void fastsig_set_fast_call_sizes(const size_t *elements);
 int fastsig_install_functions(void *namespace);

@@ -33,9 +33,10 @@ def notice_bfloat16(x: Any) -> None:
         dtype: Any = getattr(x, "dtype", None)
         if getattr(dtype, "kind", "") == "V" and dtype.name == "bfloat16":
             with first_calls.LOCK:
-                c.register_bfloat16(dtype)
-                SHARED[dtype] = "bfloat16"
-                _bfloat16_known = True
+                if not _bfloat16_known:
+                    c.register_bfloat16(dtype)
+                    SHARED[dtype] = "bfloat16"
+                    _bfloat16_known = True
 
 
 def _in_memory_order(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

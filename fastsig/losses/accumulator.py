@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,11 @@ from fastsig.kernels.plan import LOGITS
 from fastsig.losses.arguments import on_gpu, operands, smoothing
 from fastsig.losses.evaluate import Sums, sums
 from fastsig.losses.reductions import REDUCTIONS, reduced
+from fastsig.system.first_calls import hold_at_forks
+
+_ADDING = threading.RLock()
+"""Held while an accumulator's sums are replaced by larger ones; one for all, so that a fork can take it."""
+hold_at_forks(_ADDING)
 
 
 class BCEAccumulator:
@@ -19,7 +25,8 @@ class BCEAccumulator:
     -----
     Chunks whose sizes are multiples of 1,024 (the last one may be any size) give the same bits as one call over all the data, in
     whatever order and on however many machines they are added. Chunks of other sizes give a sum that is as accurate, with other
-    last bits. The state is a few integers; it pickles, and its size does not depend on the data.
+    last bits. The state is a few integers; it pickles, and its size does not depend on the data. Several threads may add to one
+    accumulator at once.
 
     Examples
     --------
@@ -66,9 +73,7 @@ class BCEAccumulator:
         numbers = smoothing(ops, label_smoothing)
         checks = ops.checks(LOGITS, check)
         added = sums(ops, LOGITS, numbers, checks=checks, weighed=True, backend=backend, threads=threads)
-        self._sums = self._sums.plus(added)
-        self._dtype = ops.dtype if self._dtype is None else _wider(self._dtype, ops.dtype)
-        return self
+        return self._add(added, ops.dtype)
 
     def merge(self, other: BCEAccumulator) -> BCEAccumulator:
         """Add what another accumulator holds, which stays as it is.
@@ -85,10 +90,18 @@ class BCEAccumulator:
         """
         if not isinstance(other, BCEAccumulator):
             raise TypeError(f"BCEAccumulator.merge: other is {type(other).__name__}; give another BCEAccumulator")
-        self._sums = self._sums.plus(other._sums)
-        if other._dtype is not None:
-            self._dtype = other._dtype if self._dtype is None else _wider(self._dtype, other._dtype)
+        return self._add(*other._state())
+
+    def _add(self, sums: Sums, dtype: np.dtype[Any] | None) -> BCEAccumulator:
+        with _ADDING:
+            if dtype is not None:
+                self._dtype = dtype if self._dtype is None else _wider(self._dtype, dtype)
+            self._sums = self._sums.plus(sums)
         return self
+
+    def _state(self) -> tuple[Sums, np.dtype[Any] | None]:
+        with _ADDING:
+            return self._sums, self._dtype
 
     def result(self, reduction: str = "mean") -> Any:
         """The loss over everything added so far, rounded once.
@@ -110,9 +123,9 @@ class BCEAccumulator:
         """
         if reduction not in REDUCTIONS[1:]:
             raise ValueError(f"BCEAccumulator.result: reduction={reduction!r}; it is one of {', '.join(map(repr, REDUCTIONS[1:]))}")
-        dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
-        weight = self._sums.weight if reduction == "weighted_mean" else None
-        return reduced(self._sums.total, reduction, self.count, weight, dtype, 3)
+        held, dtype = self._state()
+        weight = held.weight if reduction == "weighted_mean" else None
+        return reduced(held.total, reduction, held.counted, weight, np.dtype(np.float64) if dtype is None else dtype, 3)
 
     @property
     def count(self) -> int:

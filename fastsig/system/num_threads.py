@@ -70,8 +70,9 @@ def default_of_process() -> int:
 
 def limit_of_process() -> int:
     """What a call from the main thread may use."""
-    if _set is not None and (_set[1] == os.getpid() or not _is_worker_process()):
-        return _set[0]
+    was_set = _set  # once: another thread may set it meanwhile
+    if was_set is not None and (was_set[1] == os.getpid() or not _is_worker_process()):
+        return was_set[0]
     return default_of_process()
 
 

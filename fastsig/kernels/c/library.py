@@ -50,7 +50,7 @@ _lib.fastsig_set_affinity(affinity())
 
 def register_bfloat16(dtype: np.dtype[np.generic]) -> None:
     """Teach the ufuncs ml_dtypes' bfloat16, whose type number exists only once that package is imported."""
-    if _lib.fastsig_register_bfloat16(_ffi.cast("void *", id(UFUNCS)), dtype.num):
+    if _lib.fastsig_register_bfloat16(dtype.num):
         raise RuntimeError("fastsig: NumPy refused the bfloat16 loops (it printed why above)")
 
 
