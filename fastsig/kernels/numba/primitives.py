@@ -12,7 +12,7 @@ from typing import Any
 from numba.core import types
 from numba.extending import intrinsic, overload, register_jitable
 
-from fastsig.formulas import bce, core, logistic, losses, prims
+from fastsig.formulas import bce, core, logistic, losses, prims, rounded
 from fastsig.ops import Op
 
 _INT_OF = {types.float32: types.int32, types.float64: types.int64}
@@ -140,7 +140,7 @@ def _constants(x):  # type: ignore[no-untyped-def]  # Numba compares this signat
     return lambda x: table
 
 
-for _module in (core, logistic, bce, losses):
+for _module in (core, logistic, bce, losses, rounded):
     for _function in vars(_module).values():
         if inspect.isfunction(_function) and _function.__module__ == _module.__name__:
             register_jitable(_function)
