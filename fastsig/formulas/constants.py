@@ -316,7 +316,7 @@ class RoundedConstants(NamedTuple):
     """the same to the last bit, where the result is small beside 1"""
     atanh: tuple[float, ...]
     log1p_half: float
-    """2 (sqrt 2 - 1): for z above half of it, log(1 + z) is taken from ln 2"""
+    """log(1 + sqrt 2): for |x| below it log(1 + e^-|x|) is nearer to ln 2 than to 0"""
     unit: float
     """2^-mantissa: one more or less in the last place of a number"""
     least: float
@@ -359,7 +359,7 @@ ROUNDED = RoundedConstants(
         _hex("0x1.6347bc9ffdb6bp-25"),
     ),  # max error 2^-62.28 of e^r
     atanh=F64.atanh,  # max relative error 2^-55.7
-    log1p_half=_hex("0x1.a827999fcef34p-1"),
+    log1p_half=_hex("0x1.c34366179d427p-1"),
     unit=2.0**-52,
     least=2.0**-178,
     softplus_tie=_hex("0x1.d483ap-12"),

@@ -52,71 +52,104 @@ def sigmoid(x: Real) -> Real:
     return sigmoid_of(r, s)
 
 
-def sigmoid_grad(x: Real) -> Real:
+def sigmoid_grad_of(r: Real, s: Real) -> Real:
     """e^-x / (1 + e^-x)^2 = s (c - r)(c + r) / (s (c - r) + (c + r))^2."""
-    r, s = exp_neg(within_range(x))
     c = horner(k.coth, mul(r, r))
     d = fma(s, sub(c, r), add(c, r))
     return div(mul(s, fma(neg(r), r, mul(c, c))), mul(d, d))
 
 
-def two_atanh(s: Real) -> Real:
-    """log((1 + s)/(1 - s))."""
-    s2 = mul(s, s)
-    return fma(mul(s, s2), horner(k.atanh, s2), add(s, s))
+def sigmoid_grad(x: Real) -> Real:
+    r, s = exp_neg(within_range(x))
+    return sigmoid_grad_of(r, s)
 
 
-def softplus(x: Real) -> Real:
-    """max(x, 0) + log(1 + z/d) with e^-|x| = z/d: log(1 + z/d) is 2 atanh(z/(z + 2 d)), or ln 2 + 2 atanh((z - d)/(z + 3 d)).
+def two_atanh(q: Real) -> Real:
+    """log((1 + q)/(1 - q))."""
+    v = mul(q, q)
+    return fma(mul(q, v), horner(k.atanh, v), add(q, q))
 
-    At one input the exact value is so near to the middle of two float32 numbers that no float64 number lies between.
-    """
-    r, s = exp_neg(within_range(absolute(x)))
+
+def softplus_ratio(r: Real, s: Real, x: Real) -> Real:
+    """q with 2 atanh(q) = log(1 + z/d), or where x is near 0 log((1 + z/d)/2), from the parts of e^-|x| = z/d."""
     c = horner(k.coth, mul(r, r))
     d = add(c, r)
     z = mul(s, sub(c, r))
-    m = select(add(z, z) > mul(d, k.log1p_half), d, 0)
-    y = two_atanh(div(sub(z, m), add(add(z, m), add(d, d))))
-    y = add(add(y, select(m > 0, k.ln2, 0)), select(x > 0, x, 0))
+    m = select(absolute(x) < k.log1p_half, d, 0)
+    return div(sub(z, m), add(add(z, m), add(d, d)))
+
+
+def softplus_of(q: Real, x: Real) -> Real:
+    """max(x, 0) + log(1 + e^-|x|).
+
+    At one input the exact value is so near to the middle of two float32 numbers that no float64 number lies between.
+    """
+    y = add(two_atanh(q), select(absolute(x) < k.log1p_half, k.ln2, 0))
+    y = add(y, select(x > 0, x, 0))
     return select(x == k.softplus_tie, k.softplus_at_tie, y)
+
+
+def softplus(x: Real) -> Real:
+    r, s = exp_neg(within_range(absolute(x)))
+    return softplus_of(softplus_ratio(r, s, x), x)
 
 
 def log_sigmoid(x: Real) -> Real:
     return neg(softplus(neg(x)))
 
 
-def silu(x: Real) -> Real:
+def silu_of(r: Real, s: Real, x: Real) -> Real:
     """x/(1 + e^-x). For tiny x that is x/2 + x^2/4, of which float64 keeps the first term: ``least`` stands for the second.
 
     The limit at -inf is -0, as what is left at -x_max rounds to, and silu(-0) is -0.
     """
     a = select(x < -k.x_max, -k.x_max, x)
-    r, s = exp_neg(within_range(a))
     c = horner(k.coth, mul(r, r))
     num = add(c, r)
     q = div(num, fma(s, sub(c, r), num))
     return select(x == 0, x, fma(a, q, k.least))
 
 
-def logit(p: Real) -> Real:
-    """log(m/d) with its sign, m = min(p, 1-p) and d = 1 - m: log f - n ln 2, f = 2^n m/d; 1 - p and, near 1/2, m - d are exact.
+def silu(x: Real) -> Real:
+    r, s = exp_neg(within_range(x))
+    return silu_of(r, s, x)
 
-    The difference of the bit patterns of d and m, rounded, has n in its exponent field. There is one input as in softplus.
+
+def odds(p: Real) -> tuple[Real, Real]:
+    """q and n with log(m/d) = 2 atanh(q) - n ln 2, m = min(p, 1-p), d = 1 - m: 2^n m/d is near 1.
+
+    1 - p and, near 1/2, m - d are exact. The difference of the bit patterns of d and m, rounded, has n in its exponent field.
     """
     m = select(p > k.half, sub(1, p), p)
     d = sub(1, m)
     e = iand(iadd(isub(bits(d), bits(m)), iadd(bits(k.one), k.half_step)), bits(k.inf))
     w = mul(m, unbits(e))
     n = fma(to_real(e), k.step, -k.bias)
-    y = fma(n, -k.ln2, two_atanh(div(sub(w, d), add(w, d))))
+    return div(sub(w, d), add(w, d)), n
+
+
+def logit_of(q: Real, n: Real, p: Real) -> Real:
+    """There is one input as in softplus."""
+    y = fma(n, -k.ln2, two_atanh(q))
     y = select(p == k.logit_tie, k.logit_at_tie, y)
-    y = select(m > 0, y, select(m == 0, -k.inf, k.nan))
-    return select(p > k.half, neg(y), y)
+    y = select(p > k.half, neg(y), y)
+    y = select(absolute(sub(p, k.half)) < k.half, y, k.nan)
+    y = select(p == 0, -k.inf, y)
+    return select(p == 1, k.inf, y)
 
 
-def tanh(x: Real) -> Real:
+def logit(p: Real) -> Real:
+    q, n = odds(p)
+    return logit_of(q, n, p)
+
+
+def tanh_of(r: Real, s: Real, x: Real) -> Real:
     """(1 - e^-2x)/(1 + e^-2x); its numerator (1 - s) c + (1 + s) r is 2 r for small x, whose size it keeps."""
-    r, s = exp_neg(within_range(add(x, x)))
     c = horner(k.coth_exact, mul(r, r))
     num = fma(sub(1, s), c, mul(add(1, s), r))
     return select(x == 0, x, div(num, fma(s, sub(c, r), add(c, r))))
+
+
+def tanh(x: Real) -> Real:
+    r, s = exp_neg(within_range(add(x, x)))
+    return tanh_of(r, s, x)

@@ -76,9 +76,10 @@ def _bounds(op: Op, x: Array) -> Iterator[tuple[Array, Array]]:
     wide = x.astype(np.float64)
     for sign, want in zip((1, -1), pair(op.name, wide), strict=True):
         least, greatest = want * _BELOW, want * _ABOVE
-        if op.name == "silu":
+        if op.name == "silu" and wide.min() < TINY:
             tiny = (wide < TINY) & (wide > 0)
-            least[tiny] = greatest[tiny] = np.nextafter(sign * wide[tiny] / 2, np.inf)
+            above_half = np.nextafter(sign * wide / 2, np.inf)
+            least, greatest = np.where(tiny, above_half, least), np.where(tiny, above_half, greatest)
         yield least.astype(np.float32), greatest.astype(np.float32)
 
 
