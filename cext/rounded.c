@@ -2,6 +2,7 @@
  *
  * A block at a time goes through the cache in two loops: the first widens and begins, the second ends and narrows. The processor waits
  * less for what such a loop needs than for all of it in a row. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "environment.h"
@@ -31,9 +32,30 @@ enum { BLOCK = 256, STEP = sizeof(float) };
 
 typedef void (*blocks_fn)(const float *x, float *out, size_t count);
 
+/* x_near is so small that the comparison of patterns is that of magnitudes */
+static bool any_near(const float *x) {
+    const float x_near = K(x_near);
+    uint32_t least = UINT32_MAX, limit;
+    memcpy(&limit, &x_near, sizeof limit);
+    EACH for (int i = 0; i < BLOCK; i++) {
+        uint32_t magnitude;
+        memcpy(&magnitude, x + i, sizeof magnitude);
+        magnitude &= 0x7fffffff;
+        least = magnitude < least ? magnitude : least;
+    }
+    return least < limit;
+}
+
 /* While the divisions of one block go on, the next is begun. The last one's next is itself, begun in vain. */
+#define PIPELINED(REST)                                                           \
+    EACH for (int i = 0; i < BLOCK; i++) {                                        \
+        const FN(parts) e = FN(exp_neg)(FN(within_range)(x[i]));                  \
+        r_next[i] = e.r, s_next[i] = e.s;                                         \
+        out[i] = (float)REST(r_here[i], s_here[i]);                               \
+    }
 static void sigmoid_blocks(const float *x, float *out, size_t count) {
     _Alignas(LINE) double r[2][BLOCK], s[2][BLOCK];
+    bool near = any_near(x);
     for (int i = 0; i < BLOCK; i++) {
         const FN(parts) e = FN(exp_neg)(FN(within_range)(x[i]));
         r[0][i] = e.r, s[0][i] = e.s;
@@ -42,11 +64,10 @@ static void sigmoid_blocks(const float *x, float *out, size_t count) {
         const double *const r_here = r[b % 2], *const s_here = s[b % 2];
         double *const r_next = r[(b + 1) % 2], *const s_next = s[(b + 1) % 2];
         if (b + 1 < count) x += BLOCK;
-        EACH for (int i = 0; i < BLOCK; i++) {
-            const FN(parts) e = FN(exp_neg)(FN(within_range)(x[i]));
-            r_next[i] = e.r, s_next[i] = e.s;
-            out[i] = (float)FN(sigmoid_of)(r_here[i], s_here[i]);
-        }
+        const bool near_here = near;
+        near = any_near(x);
+        if (near_here) PIPELINED(FN(sigmoid_of))
+        else PIPELINED(FN(sigmoid_afar))
     }
 }
 

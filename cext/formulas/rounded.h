@@ -18,10 +18,14 @@ FORMULA R FN(with_sign)(R y, R x) {
     return unbits(iadd(bits(y), iand(bits(x), bits(K(minus_zero)))));
 }
 
-FORMULA R FN(sigmoid_of)(R r, R s) {
+FORMULA R FN(sigmoid_afar)(R r, R s) {
     R c = horner(K(coth), mul(r, r));
     R num = add(c, r);
-    R q = div(num, fma(s, sub(c, r), num));
+    return div(num, fma(s, sub(c, r), num));
+}
+
+FORMULA R FN(sigmoid_of)(R r, R s) {
+    R q = FN(sigmoid_afar)(r, s);
     return fma(neg(q), FN(with_sign)(K(unit), r), q);
 }
 
@@ -71,10 +75,7 @@ FORMULA R FN(log_sigmoid)(R x) {
 
 FORMULA R FN(silu_of)(R r, R s, R x) {
     R a = select(x < -K(x_max), -K(x_max), x);
-    R c = horner(K(coth), mul(r, r));
-    R num = add(c, r);
-    R q = div(num, fma(s, sub(c, r), num));
-    return select(x == 0, x, fma(a, q, K(least)));
+    return select(x == 0, x, fma(a, FN(sigmoid_afar)(r, s), K(least)));
 }
 
 FORMULA R FN(silu)(R x) {

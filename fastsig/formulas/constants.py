@@ -308,6 +308,8 @@ class RoundedConstants(NamedTuple):
     """2^-mantissa: makes an exponent of an exponent field"""
     x_max: float
     """beyond this |x| every result has reached its limit in float32"""
+    x_near: float
+    """from this |x| on sigmoid(x) is not so near to 1/2 + x/4 that float64 rounds it to that"""
     log2e: float
     ln2: float
     coth: tuple[float, ...]
@@ -341,6 +343,7 @@ ROUNDED = RoundedConstants(
     bias=1023.0,
     step=2.0**-52,
     x_max=120.0,
+    x_near=2.0**-9,
     log2e=_hex("0x1.71547652b82fep+0"),
     ln2=_hex("0x1.62e42fefa39efp-1"),
     coth=(

@@ -35,15 +35,20 @@ def with_sign(y: Real, x: Real) -> Real:
     return unbits(iadd(bits(y), iand(bits(x), bits(k.minus_zero))))
 
 
+def sigmoid_afar(r: Real, s: Real) -> Real:
+    """1/(1 + e^-x) from the parts of e^-x, for |x| >= x_near; for other x it is within 2^-51."""
+    c = horner(k.coth, mul(r, r))
+    num = add(c, r)
+    return div(num, fma(s, sub(c, r), num))
+
+
 def sigmoid_of(r: Real, s: Real) -> Real:
-    """1/(1 + e^-x) from the parts of e^-x.
+    """1/(1 + e^-x) for any x.
 
     For small x the exact value is 1/2 + x/4 - x^3/48, of which float64 keeps the first two terms, and those are the middle of two
     float32 numbers for many x: the last place less, or more for x < 0, stands for the third. Elsewhere it does no harm.
     """
-    c = horner(k.coth, mul(r, r))
-    num = add(c, r)
-    q = div(num, fma(s, sub(c, r), num))
+    q = sigmoid_afar(r, s)
     return fma(neg(q), with_sign(k.unit, r), q)
 
 
@@ -104,10 +109,7 @@ def silu_of(r: Real, s: Real, x: Real) -> Real:
     The limit at -inf is -0, as what is left at -x_max rounds to, and silu(-0) is -0.
     """
     a = select(x < -k.x_max, -k.x_max, x)
-    c = horner(k.coth, mul(r, r))
-    num = add(c, r)
-    q = div(num, fma(s, sub(c, r), num))
-    return select(x == 0, x, fma(a, q, k.least))
+    return select(x == 0, x, fma(a, sigmoid_afar(r, s), k.least))
 
 
 def silu(x: Real) -> Real:
