@@ -98,7 +98,8 @@ FORMULA R FN(logit_of)(R q, R n, R p) {
     R y = fma(n, -K(ln2), FN(two_atanh)(q));
     y = select(p == K(logit_tie), K(logit_at_tie), y);
     y = select(p > K(half), neg(y), y);
-    y = select(absolute(sub(p, K(half))) < K(half), y, K(nan));
+    y = select(p > 0, y, K(nan));
+    y = select(p < 1, y, K(nan));
     y = select(p == 0, -K(inf), y);
     return select(p == 1, K(inf), y);
 }

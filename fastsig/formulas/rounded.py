@@ -135,7 +135,8 @@ def logit_of(q: Real, n: Real, p: Real) -> Real:
     y = fma(n, -k.ln2, two_atanh(q))
     y = select(p == k.logit_tie, k.logit_at_tie, y)
     y = select(p > k.half, neg(y), y)
-    y = select(absolute(sub(p, k.half)) < k.half, y, k.nan)
+    y = select(p > 0, y, k.nan)
+    y = select(p < 1, y, k.nan)
     y = select(p == 0, -k.inf, y)
     return select(p == 1, k.inf, y)
 
