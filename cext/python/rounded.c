@@ -27,8 +27,9 @@ static PyUFunc_TypeResolutionFunc *numpys_resolver;
 /* What is there, in words: a dtype, or of what NumPy can only hold as an object, its class. */
 static PyObject *what_is_there(PyArrayObject *x, PyObject *signature) {
     if (signature && signature != Py_None) return PyUnicode_FromFormat("the type asked for is %S", signature);
-    if (PyArray_TYPE(x) == NPY_OBJECT && PyArray_NDIM(x) == 0) {
-        PyObject *const kind = PyObject_Type(*(PyObject **)PyArray_DATA(x));
+    PyObject *const held = PyArray_TYPE(x) == NPY_OBJECT && PyArray_NDIM(x) == 0 ? *(PyObject **)PyArray_DATA(x) : NULL;
+    if (held) {
+        PyObject *const kind = PyObject_Type(held);
         PyObject *const words = PyUnicode_FromFormat("x is an object of %S", kind);
         Py_XDECREF(kind);
         return words;
