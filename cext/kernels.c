@@ -193,4 +193,6 @@ FASTSIG_OPS(UNARY, BINARY)
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 #define PAST(op, inputs) [OP_##op] = {op##_past_f16, op##_past_bf16, op##_past_f32, op##_past_f64},
-const fastsig_table CAT(fastsig_table, FASTSIG_ISA) = {TEXT(FASTSIG_ISA), {FASTSIG_OPS(ROW, ROW)}, {FASTSIG_OPS(PAST, PAST)}};
+extern const fastsig_loop CAT(fastsig_rounded, FASTSIG_ISA)[ROUNDED_COUNT];
+const fastsig_table CAT(fastsig_table, FASTSIG_ISA) = {TEXT(FASTSIG_ISA), {FASTSIG_OPS(ROW, ROW)}, {FASTSIG_OPS(PAST, PAST)},
+                                                        CAT(fastsig_rounded, FASTSIG_ISA)};

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "exact_sum.h"
+#include "fastsig_constants.h"
 #include "fastsig_version.h"
 #include "fused.h"
 #include "library.h"
@@ -17,6 +18,7 @@ const fastsig_table *_Atomic fastsig_active = &fastsig_table_baseline;
 /* The most that one program's share of a last-level cache was seen to hold of an output: benchmarks/NOTES.md, "Streaming stores". */
 enum { SHARE = 24 << 20 };
 _Atomic size_t fastsig_stream_threshold = SHARE;
+const double fastsig_x_max = x_max_rounded;
 
 static int always(void) { return 1; }
 #ifdef FASTSIG_X86

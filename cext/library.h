@@ -10,6 +10,10 @@
 enum { FASTSIG_OPS(OP_INDEX, OP_INDEX) OP_COUNT };
 #undef OP_INDEX
 
+#define ROUNDED_INDEX(name) ROUNDED_##name,
+enum { FASTSIG_ROUNDED(ROUNDED_INDEX) ROUNDED_COUNT };
+#undef ROUNDED_INDEX
+
 enum { DTYPE_f16, DTYPE_bf16, DTYPE_f32, DTYPE_f64, DTYPE_COUNT };
 
 /* args: the inputs, then the output; steps: their strides in bytes. The shape of NumPy's inner loop. */
@@ -21,6 +25,7 @@ typedef struct {
     const char *name;
     fastsig_loop loops[OP_COUNT][DTYPE_COUNT];
     fastsig_past_loop past[OP_COUNT][DTYPE_COUNT];
+    const fastsig_loop *rounded; /* of ROUNDED_COUNT operations in float32: rounded.c */
 } fastsig_table;
 
 extern const fastsig_table fastsig_table_baseline;
@@ -31,4 +36,5 @@ extern const fastsig_table fastsig_table_v3, fastsig_table_v4;
 /* Atomic: they may be set while other threads compute. */
 extern const fastsig_table *_Atomic fastsig_active;
 extern _Atomic size_t fastsig_stream_threshold;
+extern const double fastsig_x_max; /* x_max of the correctly rounded functions */
 #endif

@@ -1,6 +1,6 @@
 """fastsig: the logistic family, with exact tails, published ULP, the same bits from every backend, and fast."""
 
-from . import ufuncs
+from . import correctly_rounded, ufuncs
 from ._version import __version__
 from .dispatch.availability import backends
 from .dispatch.explanation import explain, get_include, get_library
@@ -20,6 +20,7 @@ __all__ = [
     "bce_with_logits",
     "bce_with_logits_grad_hess",
     "bce_with_logits_value_and_grad",
+    "correctly_rounded",
     "explain",
     "get_include",
     "get_library",

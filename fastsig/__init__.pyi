@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from typing_extensions import Unpack
 
+from . import correctly_rounded as correctly_rounded
 from . import ufuncs as ufuncs
 from ._version import __version__ as __version__
 from .dispatch.availability import backends as backends
@@ -29,6 +30,7 @@ __all__ = [
     "bce_with_logits",
     "bce_with_logits_grad_hess",
     "bce_with_logits_value_and_grad",
+    "correctly_rounded",
     "explain",
     "get_include",
     "get_library",

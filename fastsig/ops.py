@@ -32,6 +32,8 @@ class Op(NamedTuple):
     """Where inputs are drawn from in tests: "real", or "unit" for a probability in [0, 1]."""
     scale_floor: float = 0.0
     """Errors are counted in ULP of max(|result|, scale_floor): a floor for results that cross zero by cancellation."""
+    correctly_rounded: bool = False
+    """Whether ``fastsig.correctly_rounded`` has it too; its formula for that is in ``fastsig/formulas/rounded.py``."""
 
     @property
     def nin(self) -> int:
@@ -97,7 +99,7 @@ def _bce_grad(mp: Any, p: Any, t: Any) -> Any:
 OPS: tuple[Op, ...] = (
     Op(
         "sigmoid", ("x",), "The logistic function", "1 / (1 + exp(-x))",
-        _sigmoid, 2.0, 2.0,
+        _sigmoid, 2.0, 2.0, correctly_rounded=True,
         edges=(((-inf,), 0.0), ((inf,), 1.0), ((0.0,), 0.5), ((-0.0,), 0.5), ((nan,), nan)),
         notes=(
             "sigmoid(-inf) = 0, sigmoid(inf) = 1, NaN gives NaN. Never overflows; for large negative x the result is e^x down to the "
@@ -108,7 +110,7 @@ OPS: tuple[Op, ...] = (
     ),
     Op(
         "sigmoid_grad", ("x",), "The derivative of the logistic function, computed from x", "sigmoid(x) * sigmoid(-x)",
-        _sigmoid_grad, 2.0, 2.0,
+        _sigmoid_grad, 2.0, 2.0, correctly_rounded=True,
         edges=(((-inf,), 0.0), ((inf,), 0.0), ((0.0,), 0.25), ((-0.0,), 0.25), ((nan,), nan)),
         notes=(
             "Even, at most 0.25; 0 at both infinities; NaN gives NaN. Both tails keep their accuracy down to the last subnormal number, "
@@ -118,14 +120,14 @@ OPS: tuple[Op, ...] = (
     ),
     Op(
         "log_sigmoid", ("x",), "The logarithm of the logistic function", "log(sigmoid(x)) = -log(1 + exp(-x))",
-        _log_sigmoid, 2.5, 2.5,
+        _log_sigmoid, 2.5, 2.5, correctly_rounded=True,
         edges=(((-inf,), -inf), ((inf,), -0.0), ((nan,), nan)),
         notes="log_sigmoid(-inf) = -inf, log_sigmoid(inf) = -0; NaN gives NaN. About x for x << 0 and -e^-x for x >> 0.",
         example=("[-800.0, 0.0, 40.0]", "array([-8.00000000e+02, -6.93147181e-01, -4.24835426e-18])"),
     ),
     Op(
         "softplus", ("x",), "The softplus, a smooth maximum of x and 0", "log(1 + exp(x))",
-        _softplus, 2.5, 2.5,
+        _softplus, 2.5, 2.5, correctly_rounded=True,
         edges=(((-inf,), 0.0), ((inf,), inf), ((nan,), nan)),
         notes=(
             "softplus(-inf) = 0, softplus(inf) = inf; NaN gives NaN. There is no threshold: e^x for x << 0 down to the last subnormal "
@@ -135,7 +137,7 @@ OPS: tuple[Op, ...] = (
     ),
     Op(
         "logit", ("p",), "The log-odds, inverse of the logistic function", "log(p / (1 - p))",
-        _logit, 2.5, 2.5, domain="unit",
+        _logit, 2.5, 2.5, domain="unit", correctly_rounded=True,
         edges=(
             ((0.0,), -inf), ((-0.0,), -inf), ((1.0,), inf), ((0.5,), 0.0), ((nan,), nan),
             ((-0.1,), nan), ((1.1,), nan), ((-inf,), nan), ((inf,), nan),
@@ -148,7 +150,7 @@ OPS: tuple[Op, ...] = (
     ),
     Op(
         "silu", ("x",), "The sigmoid linear unit, or swish", "x * sigmoid(x)",
-        _silu, 2.5, 2.5,
+        _silu, 2.5, 2.5, correctly_rounded=True,
         edges=(((-inf,), -0.0), ((inf,), inf), ((0.0,), 0.0), ((-0.0,), -0.0), ((nan,), nan)),
         notes=(
             "silu(-inf) = -0 (the limit; x * sigmoid(x) would be NaN), silu(inf) = inf, NaN gives NaN. The negative tail keeps its "
@@ -168,7 +170,7 @@ OPS: tuple[Op, ...] = (
     ),
     Op(
         "tanh", ("x",), "The hyperbolic tangent", "(exp(x) - exp(-x)) / (exp(x) + exp(-x)) = 2 * sigmoid(2 * x) - 1",
-        _tanh, 1.5, 1.5,
+        _tanh, 1.5, 1.5, correctly_rounded=True,
         edges=(((-inf,), -1.0), ((inf,), 1.0), ((0.0,), 0.0), ((-0.0,), -0.0), ((nan,), nan)),
         notes=(
             "tanh(-inf) = -1, tanh(inf) = 1, NaN gives NaN. Odd and monotone; x itself where that is the nearest number, -0 and "
@@ -225,6 +227,9 @@ OPS: tuple[Op, ...] = (
 )  # fmt: skip
 
 BY_NAME = {op.name: op for op in OPS}
+
+ROUNDED = tuple(op for op in OPS if op.correctly_rounded)
+"""The operations of ``fastsig.correctly_rounded``."""
 
 
 class Fused(NamedTuple):

@@ -16,7 +16,7 @@ import pytest
 import fastsig as fs
 from fastsig.arrays import devices
 from fastsig.elementwise import functions
-from fastsig.ops import OPS, Op
+from fastsig.ops import OPS, ROUNDED, Op
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "fastsig"
@@ -25,6 +25,8 @@ C_FILES = sorted(p for p in (ROOT / "cext").rglob("*") if p.suffix in (".c", ".h
 EACH_OP = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 EACH_UNARY = pytest.mark.parametrize("op", [op for op in OPS if op.nin == 1], ids=lambda op: op.name)
 ROOMS = ("core", "logistic", "bce", "losses", "gates")
+TWINS = (*ROOMS, "rounded")
+"""Room ``rounded`` has some of the operations once more, for ``fastsig.correctly_rounded``."""
 
 
 def name_of(path: Path) -> str:
@@ -57,6 +59,11 @@ def test_has_a_python_formula(op: Op) -> None:
     assert tuple(python_formulas(rooms[0])[op.name]) == op.inputs, f"{op.name}: parameters in fastsig/formulas/{rooms[0]}.py"
 
 
+@pytest.mark.parametrize("op", ROUNDED, ids=lambda op: op.name)
+def test_a_correctly_rounded_operation_has_a_formula_for_that(op: Op) -> None:
+    assert tuple(python_formulas("rounded").get(op.name, ())) == op.inputs, f"{op.name}: fastsig/formulas/rounded.py must define it"
+
+
 @EACH_OP
 def test_has_a_c_formula(op: Op) -> None:
     rooms = [room for room in ROOMS if op.name in c_formulas(room)]
@@ -85,13 +92,13 @@ def test_no_function_without_a_row() -> None:
     assert public == {op.name for op in OPS if op.nin == 1}
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", TWINS)
 def test_twins_have_the_same_functions(room: str) -> None:
     """Same names in the same order, with the same parameters: one text in two alphabets."""
     assert list(python_formulas(room).items()) == list(c_formulas(room).items())
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", TWINS)
 def test_twins_have_the_same_locals(room: str) -> None:
     """The same names are assigned in the same order; ``k``, which C's K() replaces, and the parts of a pair apart."""
     tree = ast.parse((PACKAGE / "formulas" / f"{room}.py").read_text())
@@ -163,7 +170,7 @@ FLOORS = (
     ("_version", "ops", "formulas", "arrays", "system"),
     ("kernels",),
     ("dispatch",),
-    ("ufuncs", "elementwise", "losses", "gates"),
+    ("ufuncs", "correctly_rounded", "elementwise", "losses", "gates"),
     ("__init__",),
     ("interop", "files", "measure"),
     ("gradflow",),

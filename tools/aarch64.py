@@ -46,7 +46,7 @@ FLAGS = (
 """Those of cext/CMakeLists.txt for GCC."""
 SOURCES = (
     ROOT / "tools" / "other_processor.c",
-    *(CEXT / name for name in ("library.c", "pool.c", "scratch.c", "kernels.c", "reduce.c", "fused.c")),
+    *(CEXT / name for name in ("library.c", "pool.c", "scratch.c", "kernels.c", "rounded.c", "reduce.c", "fused.c")),
 )
 DTYPES = {name: np.dtype(name) for name in ("float16", "float32", "float64")} | {"bfloat16": np.dtype(bfloat16)}
 ORDER = ("float16", "bfloat16", "float32", "float64")

@@ -133,6 +133,7 @@ def build_races(place: Path, pool: Path) -> Path:
         CEXT / "library.c",
         CEXT / "scratch.c",
         CEXT / "kernels.c",
+        CEXT / "rounded.c",
         CEXT / "reduce.c",
         CEXT / "fused.c",
         pool,

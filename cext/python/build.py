@@ -34,6 +34,8 @@ CDEF = """
     void fastsig_set_stream_bytes(size_t bytes);
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(int type_number);
+    int fastsig_install_rounded(void *namespace);
+    int fastsig_register_rounded_bfloat16(int type_number);
     int fastsig_install_functions(void *namespace);
     void fastsig_set_affinity(int when);
     int fastsig_make_fast_calls(void *functions_by_name, int straight);
@@ -46,6 +48,8 @@ SOURCE = """
     const char *fastsig_library_file(void);
     int fastsig_install_ufuncs(void *namespace);
     int fastsig_register_bfloat16(int type_number);
+    int fastsig_install_rounded(void *namespace);
+    int fastsig_register_rounded_bfloat16(int type_number);
     int fastsig_install_functions(void *namespace);
     int fastsig_make_fast_calls(void *functions_by_name, int straight);
     void fastsig_set_fast_call_sizes(const size_t *elements);
@@ -68,7 +72,8 @@ def ops_header(ops: ModuleType) -> str:
         f"{_is_near(row)}, {_stores(row, 'near{}')}, {_stores(row, 'select(here, near{0}, far{0})')})"
         for row in ops.FUSED
     ]
-    macros = {"FASTSIG_OPS(UNARY, BINARY)": rows, "FASTSIG_FUSED(ROW)": gates}
+    rounded = [f"    ROW({op.name})" for op in ops.ROUNDED]
+    macros = {"FASTSIG_OPS(UNARY, BINARY)": rows, "FASTSIG_FUSED(ROW)": gates, "FASTSIG_ROUNDED(ROW)": rounded}
     texts = (f"#define {head} \\\n" + " \\\n".join(body) + "\n" for head, body in macros.items())
     return "/* Generated from fastsig/ops.py. */\n" + "".join(texts)
 
@@ -132,7 +137,8 @@ def literal(value: float, mark: str) -> str:
 
 def constants_header(constants: ModuleType) -> str:
     lines = ["/* Generated from fastsig/formulas/constants.py, which says what each is and where it comes from. */"]
-    for suffix, real, mark, table in (("f32", "float", "f", constants.F32), ("f64", "double", "", constants.F64)):
+    tables = (("f32", "float", "f", constants.F32), ("f64", "double", "", constants.F64), ("rounded", "double", "", constants.ROUNDED))
+    for suffix, real, mark, table in tables:
         for name, value in table._asdict().items():
             if isinstance(value, tuple):
                 items = ", ".join(literal(v, mark) for v in value)

@@ -161,7 +161,7 @@ static int install_functions(PyObject *namespace) {
     return 0;
 }
 
-static int reported(int failed, PyGILState_STATE gil) {
+int fastsig_reported(int failed, PyGILState_STATE gil) {
     if (failed) PyErr_Print();
     PyGILState_Release(gil);
     return failed;
@@ -169,15 +169,15 @@ static int reported(int failed, PyGILState_STATE gil) {
 
 int fastsig_install_ufuncs(void *namespace) {
     PyGILState_STATE gil = PyGILState_Ensure();
-    return reported(install(namespace), gil);
+    return fastsig_reported(install(namespace), gil);
 }
 
 int fastsig_install_functions(void *namespace) {
     PyGILState_STATE gil = PyGILState_Ensure();
-    return reported(install_functions(namespace), gil);
+    return fastsig_reported(install_functions(namespace), gil);
 }
 
 int fastsig_register_bfloat16(int type_number) {
     PyGILState_STATE gil = PyGILState_Ensure();
-    return reported(register_bfloat16(type_number), gil);
+    return fastsig_reported(register_bfloat16(type_number), gil);
 }

@@ -43,11 +43,14 @@ extern fastsig_slot fastsig_slots[OP_COUNT][DTYPE_COUNT];
 extern PyObject *fastsig_ufuncs[OP_COUNT];
 extern _Atomic int fastsig_bfloat16; /* its type number, once ml_dtypes has made it and the ufuncs have its loops; NPY_NOTYPE before */
 
+int fastsig_reported(int failed, PyGILState_STATE gil); /* gives the GIL back */
 void fastsig_call_active(char **args, npy_intp const *dims, npy_intp const *steps, void *data);
 
 /* what cffi declares too: it calls without the GIL; an error is printed, and -1 returned */
 int fastsig_install_ufuncs(void *namespace);
 int fastsig_register_bfloat16(int type_number);
+int fastsig_install_rounded(void *namespace);
+int fastsig_register_rounded_bfloat16(int type_number);
 int fastsig_make_fast_calls(void *functions_by_name, int straight);
 void fastsig_set_fast_call_sizes(const size_t *elements);
 int fastsig_install_functions(void *namespace);

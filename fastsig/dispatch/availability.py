@@ -82,12 +82,26 @@ def numba(room: str) -> Any:
     return getattr(numba_status, room)
 
 
+def rounded_ufunc_of(backend: str, name: str) -> np.ufunc:
+    """The correctly rounded ufunc of an operation in a host backend, likewise."""
+    ufunc: np.ufunc = c.ROUNDED_UFUNCS[name] if backend == "c" else numba("rounded").ufunc(name)
+    return ufunc
+
+
 def host_ufunc(name: str) -> np.ufunc:
     """The ufunc that serves host arrays where the call names no backend."""
+    return ufunc_of(_serving_ufuncs(), name)
+
+
+def host_rounded_ufunc(name: str) -> np.ufunc:
+    return rounded_ufunc_of(_serving_ufuncs(), name)
+
+
+def _serving_ufuncs() -> str:
     backend = named(None) or host_backend()
     if backend == "cuda":
         raise RuntimeError("FASTSIG_BACKEND='cuda' computes on arrays of an NVIDIA GPU; this is a host array")
-    return ufunc_of(backend, name)
+    return backend
 
 
 def loaded_by_numba(name: str) -> np.ufunc | None:

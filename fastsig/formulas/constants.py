@@ -294,3 +294,79 @@ F64 = Constants(
     class_top=2.0**768,
     class_top_log2=768.0,
 )
+
+
+class RoundedConstants(NamedTuple):
+    """The numbers of ``rounded.py``, all of float64; those of the same name are as above."""
+
+    mantissa: int
+    half_step: int
+    magic: float
+    """1.5 * 2^mantissa + 1023: adding it rounds to an integer, and the low bits are then the exponent field of 2^n"""
+    bias: float
+    step: float
+    """2^-mantissa: makes an exponent of an exponent field"""
+    x_max: float
+    """beyond this |x| every result has reached its limit in float32"""
+    x_near: float
+    """from this |x| on sigmoid(x) is not so near to 1/2 + x/4 that float64 rounds it to that"""
+    log2e: float
+    ln2: float
+    coth: tuple[float, ...]
+    """r coth(r/2) = p(r^2) on |r| <= ln(2)/2"""
+    coth_exact: tuple[float, ...]
+    """the same to the last bit, where the result is small beside 1"""
+    atanh: tuple[float, ...]
+    log1p_half: float
+    """log(1 + sqrt 2): for |x| below it log(1 + e^-|x|) is nearer to ln 2 than to 0"""
+    unit: float
+    """2^-mantissa: one more or less in the last place of a number"""
+    least: float
+    """a quarter of the last place that a half of the least normal float32 has in float64"""
+    softplus_tie: float
+    """where the result is so near to the middle of two float32 numbers that its float64 number is that middle"""
+    softplus_at_tie: float
+    """the float32 number that is the nearer one"""
+    logit_tie: float
+    logit_at_tie: float
+    minus_zero: float = -0.0
+    half: float = 0.5
+    one: float = 1.0
+    inf: float = inf
+    nan: float = nan
+
+
+ROUNDED = RoundedConstants(
+    mantissa=52,
+    half_step=1 << 51,
+    magic=1.5 * 2.0**52 + 1023,
+    bias=1023.0,
+    step=2.0**-52,
+    x_max=120.0,
+    x_near=2.0**-9,
+    log2e=_hex("0x1.71547652b82fep+0"),
+    ln2=_hex("0x1.62e42fefa39efp-1"),
+    coth=(
+        _hex("0x1.0000000000019p+1"),
+        _hex("0x1.5555555544fe4p-3"),
+        _hex("-0x1.6c16c0ad76e56p-9"),
+        _hex("0x1.1564e64d2732cp-14"),
+        _hex("-0x1.b8274858506f7p-20"),
+    ),  # max error 2^-52.31 of e^r
+    coth_exact=(
+        _hex("0x1p+1"),
+        _hex("0x1.555555555552dp-3"),
+        _hex("-0x1.6c16c16bd9c47p-9"),
+        _hex("0x1.1566aabf9f24cp-14"),
+        _hex("-0x1.bbd3a82380e19p-20"),
+        _hex("0x1.6347bc9ffdb6bp-25"),
+    ),  # max error 2^-62.28 of e^r
+    atanh=F64.atanh,  # max relative error 2^-55.7
+    log1p_half=_hex("0x1.c34366179d427p-1"),
+    unit=2.0**-52,
+    least=2.0**-178,
+    softplus_tie=_hex("0x1.d483ap-12"),
+    softplus_at_tie=_hex("0x1.63017ap-1"),
+    logit_tie=_hex("0x1.13986cp-22"),
+    logit_at_tie=_hex("-0x1.e59d8ap+3"),
+)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from .constants import F32, F64, Constants
+from .constants import F32, F64, Constants, RoundedConstants
+from .constants import ROUNDED as _ROUNDED
 
 Real = Any
 """np.float32 or np.float64; a Python number beside one takes its type"""
@@ -21,19 +22,21 @@ Int = Any
 
 _INT_OF = {np.float32: np.int32, np.float64: np.int64}
 _REAL_OF = {np.int32: np.float32, np.int64: np.float64}
+_Table = TypeVar("_Table", Constants, RoundedConstants)
 
 
-def _typed(table: Constants, real: type, integer: type) -> Constants:
+def _typed(table: _Table, real: type, integer: type) -> _Table:
     def typed(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(map(real, value))
         return integer(value) if isinstance(value, int) else real(value)
 
-    return Constants(*map(typed, table))
+    return type(table)(*map(typed, table))
 
 
 CONSTANTS_F32 = _typed(F32, np.float32, np.int32)
 CONSTANTS_F64 = _typed(F64, np.float64, np.int64)
+ROUNDED = _typed(_ROUNDED, np.float64, np.int64)
 
 
 def constants(x: Real) -> Constants:

@@ -8,7 +8,7 @@ from math import inf
 
 from rich.console import Console
 
-from fastsig.measure.accuracy import cli, records
+from fastsig.measure.accuracy import cli, exhaustive, records
 from fastsig.measure.formats import FORMATS
 from tools.accuracy import recording, report, worst_inputs
 
@@ -20,7 +20,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_commit,
         metavar="COMMIT",
         help="with --exhaustive: all 2^32 inputs only of operations whose formula, compiler, flags or instruction set changed since they "
-        "were on record; of the others 1/64, which the hexadecimal COMMIT picks",
+        "were on record; of the others 1/64, which the hexadecimal COMMIT picks; with --correctly-rounded: 1/64 of all",
     )
     p.add_argument(
         "--budget", type=cli.seconds, default=inf, metavar="SECONDS", help="with --changed: afterwards nothing further is measured in full"
@@ -38,11 +38,13 @@ def _commit(text: str) -> str:
 
 
 def _work(options: argparse.Namespace) -> int:
-    if options.changed and not options.exhaustive:
-        raise ValueError("--changed says of what --exhaustive may measure a part; give both")
+    if options.changed and not (options.exhaustive or options.correctly_rounded):
+        raise ValueError("--changed says of what --exhaustive or --correctly-rounded may measure a part; give one of these too")
     records.root()  # so that its absence is told before minutes of measuring
     if options.stale:
         return report.stale(Console(stderr=True))
+    if options.correctly_rounded:
+        return _rounded(options)
     options.peers = options.peers or (options.write and options.exhaustive and not options.ops)
     done = cli.measured(options, options.changed or "", options.budget)
     if options.keep:
@@ -52,6 +54,17 @@ def _work(options: argparse.Namespace) -> int:
     if options.write:
         recording.write(done)
         report.write()
+    return status
+
+
+def _rounded(options: argparse.Namespace) -> int:
+    part = exhaustive.slice_of(options.changed) if options.changed else None
+    if options.write and part is not None:
+        raise ValueError("--write records what was found of all inputs; leave --changed out")
+    done = cli.measured_rounded(options, part)
+    status = cli.told_rounded(options, done)
+    if options.write and not status:
+        recording.write_rounded(done)
     return status
 
 

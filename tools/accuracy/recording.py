@@ -10,6 +10,7 @@ import numpy as np
 
 from fastsig.measure.accuracy import records
 from fastsig.measure.accuracy.cli import Measured
+from fastsig.measure.accuracy.correct_rounding import Checked
 from fastsig.measure.accuracy.result import Result
 from fastsig.system.atomic_files import write_text
 
@@ -47,6 +48,16 @@ def write(done: Measured) -> None:
     if json.dumps(data["results"]) != before_all:
         data["machine"] = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}"
     write_text(records.path(), json.dumps(data, indent=1) + "\n")
+
+
+def write_rounded(done: list[Checked]) -> None:
+    """In the place of what was on record of the same operations on the same backends."""
+    path = records.rounded_path()
+    rows = json.loads(path.read_text()) if path.exists() else []
+    new = [{**r.record(), "commit": records.commit()} for r in done]
+    measured = {(row["op"], row["backend"]) for row in new}
+    rows = [row for row in rows if (row["op"], row["backend"]) not in measured] + new
+    write_text(path, json.dumps(sorted(rows, key=lambda row: (row["op"], row["backend"])), indent=1) + "\n")
 
 
 def _remember_full(rows: list[dict[str, Any]], result: Result, builds: dict[str, str]) -> None:

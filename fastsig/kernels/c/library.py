@@ -22,6 +22,11 @@ UFUNCS: dict[str, np.ufunc] = {}
 if _lib.fastsig_install_ufuncs(_ffi.cast("void *", id(UFUNCS))):
     raise ImportError("fastsig: the C library could not make its ufuncs (NumPy printed why above)")
 
+ROUNDED_UFUNCS: dict[str, np.ufunc] = {}
+"""Of ``fastsig.correctly_rounded``."""
+if _lib.fastsig_install_rounded(_ffi.cast("void *", id(ROUNDED_UFUNCS))):
+    raise ImportError("fastsig: the C library could not make its correctly rounded ufuncs (NumPy printed why above)")
+
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {}
 if _lib.fastsig_install_functions(_ffi.cast("void *", id(_FUNCTIONS))):
@@ -50,7 +55,7 @@ _lib.fastsig_set_affinity(affinity())
 
 def register_bfloat16(dtype: np.dtype[np.generic]) -> None:
     """Teach the ufuncs ml_dtypes' bfloat16, whose type number exists only once that package is imported."""
-    if _lib.fastsig_register_bfloat16(dtype.num):
+    if _lib.fastsig_register_bfloat16(dtype.num) or _lib.fastsig_register_rounded_bfloat16(dtype.num):
         raise RuntimeError("fastsig: NumPy refused the bfloat16 loops (it printed why above)")
 
 

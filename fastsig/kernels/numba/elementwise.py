@@ -24,9 +24,8 @@ _NUMPY = {"f16": np.dtype(np.float16), "f32": np.dtype(np.float32), "f64": np.dt
 _ufuncs: dict[str, np.ufunc] = {}
 
 
-def _runs(op: Op, dtype: str) -> tuple[Any, Any]:
+def _runs(op: Op, dtype: str, value: Any, key: tuple[str, ...]) -> tuple[Any, Any]:
     """run(x, y, out, n) over contiguous elements, and copy(to, to_step, from, from_step, n) between strided ones."""
-    value = formula(op)
     load, store = load_store(op.name, dtype)
     if op.nin == 1:
 
@@ -43,13 +42,17 @@ def _runs(op: Op, dtype: str) -> tuple[Any, Any]:
         for i in range(n):
             offset(to, i * to_step)[0] = offset(source, i * source_step)[0]
 
-    compiled = part(op.name, dtype)
+    compiled = part(*key)
     return compiled(run), compiled(copy)
 
 
 def _loop(op: Op, dtype: str) -> Any:
-    """The inner loop in NumPy's shape: void loop(char **args, intp *dims, intp *steps, void *data)."""
-    run, copy = _runs(op, dtype)
+    return loop_over(op, dtype, formula(op), op.name, dtype)
+
+
+def loop_over(op: Op, dtype: str, value: Any, *key: str) -> Any:
+    """The inner loop of a formula in NumPy's shape: void loop(char **args, intp *dims, intp *steps, void *data)."""
+    run, copy = _runs(op, dtype, value, key)
     storage = _STORAGE[dtype]
     size = storage.bitwidth // 8
     nin = op.nin
@@ -80,24 +83,24 @@ def _loop(op: Op, dtype: str) -> Any:
                 copy(offset(out, start * out_step), out_step, out_block, size, take)
         leave_default(callers)
 
-    return c_callback(loop, ((types.CPointer(pointer), steps_type, steps_type, types.voidptr), types.void), op.name, dtype)
+    return c_callback(loop, ((types.CPointer(pointer), steps_type, steps_type, types.voidptr), types.void), *key)
 
 
 _kept: list[Any] = []
 """What the ufuncs point to; NumPy copies none of it."""
 
 
-def _make_ufunc(op: Op, loops: list[Any]) -> np.ufunc:
-    """NumPy's own PyUFunc_FromFuncAndData: Numba's maker of ufuncs marks the output as read too, so it fails under ``where``
-    and casts what an uninitialised ``out`` holds."""
+def make_ufunc(op: Op, loops: dict[str, Any]) -> np.ufunc:
+    """A ufunc of loops by dtype, made by NumPy's own PyUFunc_FromFuncAndData: Numba's maker of ufuncs marks the output as read too, so
+    it fails under ``where`` and casts what an uninitialised ``out`` holds."""
     address_in = ctypes.pythonapi.PyCapsule_GetPointer
     address_in.restype, address_in.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     api = ctypes.cast(address_in(np._core._multiarray_umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p))
     pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
     kinds = (pointer, pointer, text, number, number, number, number, text, text, number)
     make = ctypes.PYFUNCTYPE(ctypes.py_object, *kinds)(api[1])  # its place in NumPy's table, since 1.0
-    functions, data = (pointer * len(loops))(*(loop.address for loop in loops)), (pointer * len(loops))()
-    types_of = bytes(dtype.num for dtype in _NUMPY.values() for _ in range(op.nin + 1))
+    functions, data = (pointer * len(loops))(*(loop.address for loop in loops.values())), (pointer * len(loops))()
+    types_of = bytes(_NUMPY[dtype].num for dtype in loops for _ in range(op.nin + 1))
     name, doc, no_identity = op.name.encode(), f"{op.name}, compiled by Numba".encode(), -1
     _kept.append((loops, functions, data, types_of, name, doc))
     made: np.ufunc = make(ctypes.addressof(functions), ctypes.addressof(data), types_of, len(loops), op.nin, 1, no_identity, name, doc, 0)
@@ -112,7 +115,7 @@ def ufunc(name: str) -> np.ufunc:
             found = _ufuncs.get(name)
             if found is None:
                 op = BY_NAME[name]
-                found = _ufuncs[name] = _make_ufunc(op, [_loop(op, dtype) for dtype in _NUMPY])
+                found = _ufuncs[name] = make_ufunc(op, {dtype: _loop(op, dtype) for dtype in _NUMPY})
     return found
 
 

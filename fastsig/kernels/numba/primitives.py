@@ -13,7 +13,7 @@ from numba.core import types
 from numba.core.typing.templates import infer_global, make_intrinsic_template
 from numba.extending import intrinsic, overload, register_jitable
 
-from fastsig.formulas import bce, core, logistic, losses, prims
+from fastsig.formulas import bce, core, logistic, losses, prims, rounded
 from fastsig.ops import Op
 
 _INT_OF = {types.float32: types.int32, types.float64: types.int64}
@@ -141,7 +141,7 @@ def _constants(x):  # type: ignore[no-untyped-def]  # Numba compares this signat
     return lambda x: table
 
 
-for _module in (core, logistic, bce, losses):
+for _module in (core, logistic, bce, losses, rounded):
     for _function in vars(_module).values():
         if inspect.isfunction(_function) and _function.__module__ == _module.__name__:
             register_jitable(_function)

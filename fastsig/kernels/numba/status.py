@@ -11,6 +11,7 @@ from fastsig.system import first_calls
 elementwise: Any = None
 losses: Any = None
 fused: Any = None
+rounded: Any = None
 """The modules of this room that compute, from the moment that Numba is loaded and known to serve."""
 
 _status: str | None = None
@@ -40,14 +41,14 @@ def _look() -> str:
 
 
 def _load() -> str:
-    global elementwise, losses, fused
+    global elementwise, losses, fused, rounded
     first_calls.before_a_backend_is_loaded()
     try:
         problem: str = importlib.import_module("fastsig.kernels.numba.settings").problem()
         if problem:
             return problem
-        modules = [importlib.import_module(f"fastsig.kernels.numba.{name}") for name in ("elementwise", "losses", "fused")]
+        modules = [importlib.import_module(f"fastsig.kernels.numba.{name}") for name in ("elementwise", "losses", "fused", "rounded")]
     except Exception as error:  # noqa: BLE001  # of another library's modules: it may be any
         return f"Numba cannot be loaded ({type(error).__name__}: {error})"
-    elementwise, losses, fused = modules
+    elementwise, losses, fused, rounded = modules
     return "available"

@@ -14,11 +14,11 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from fastsig.measure.accuracy import engines, peers, runs, search
+from fastsig.measure.accuracy import correct_rounding, engines, peers, runs, search
 from fastsig.measure.accuracy.result import Result
 from fastsig.measure.formats import FORMATS
-from fastsig.ops import BY_NAME, OPS
-from fastsig.system.terminal import complain, width_of_output
+from fastsig.ops import BY_NAME, OPS, ROUNDED
+from fastsig.system.terminal import Progress, complain, width_of_output
 
 
 @dataclass
@@ -56,6 +56,11 @@ def parser(prog: str = "python -m fastsig check") -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="climb towards the worst inputs of what cannot be exhaustive (float64; float32 with soft targets), so long each",
     )
+    p.add_argument(
+        "--correctly-rounded",
+        action="store_true",
+        help="check fastsig.correctly_rounded instead: all 2^32 inputs of each operation, under a minute each on two idle cores",
+    )
     p.add_argument("--peers", action="store_true", help="measure torch, SciPy and JAX too, where installed")
     p.add_argument("--json", action="store_true", help="print the results as JSON")
     return p
@@ -88,7 +93,13 @@ def _known(kind: str, given: list[str] | None, known: list[str]) -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-    return answered(parser(), argv, lambda options: told(options, measured(options)))
+    return answered(parser(), argv, _work)
+
+
+def _work(options: argparse.Namespace) -> int:
+    if options.correctly_rounded:
+        return told_rounded(options, measured_rounded(options))
+    return told(options, measured(options))
 
 
 def answered(given: argparse.ArgumentParser, argv: list[str], work: Callable[[argparse.Namespace], int]) -> int:
@@ -126,6 +137,32 @@ def measured(options: argparse.Namespace, changed: str = "", budget: float = inf
     if options.peers:
         done.peers = peers.measure(ops, console)
     return done
+
+
+def measured_rounded(options: argparse.Namespace, part: int | None = None) -> list[correct_rounding.Checked]:
+    """Each operation of fastsig.correctly_rounded on each backend that was asked for, or a slice of its inputs."""
+    ops = [BY_NAME[n] for n in _known("correctly rounded operation", options.ops, [op.name for op in ROUNDED])]
+    chosen = engines.named([n for w in options.backends for n in w.split(",") if n]) if options.backends else engines.native()[:1]
+    console = Console(stderr=True, quiet=options.json)
+    with Progress(1, "check", console, patience=0.0, counted=True) as bar:
+        return [found for engine in chosen for found in correct_rounding.check_all(ops, engine, part, bar)]
+
+
+def told_rounded(options: argparse.Namespace, done: list[correct_rounding.Checked]) -> int:
+    if options.json:
+        print(json.dumps([found.record() for found in done], indent=1))
+    else:
+        table = Table(title="fastsig check: results that are not the nearest float32 number", box=SIMPLE, pad_edge=False)
+        for name in ("operation", "backend", "wrong", "of", "decided by the exact value", "in disorder", "s"):
+            table.add_column(name, justify="left" if name in ("operation", "backend") else "right", no_wrap=True)
+        for r in done:
+            table.add_row(r.op, r.backend, str(r.wrong), f"{r.count:,}", f"{r.decided:,}", str(r.disorder), f"{r.seconds:.1f}")
+        Console(width=width_of_output()).print(table)
+    errors = Console(stderr=True)
+    for r in done:
+        for line in r.failures:
+            errors.print(f"[red]FAILED[/] correctly_rounded.{r.op} {r.backend}: {line}", highlight=False, soft_wrap=True)
+    return 1 if any(r.failures for r in done) else 0
 
 
 def told(options: argparse.Namespace, done: Measured) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
 from typing import Any
 
@@ -17,10 +18,13 @@ BITS = {"float16": 400, "bfloat16": 400, "float32": 400, "float64": 1400}
 FAR = 20000
 """exponents beyond this would only make the exact arithmetic slow"""
 
+_PRECISION = threading.Lock()
+"""mpmath has one precision for all threads of a process."""
+
 
 def value(op: Op, fmt: Format, args: tuple[float, ...]) -> Any:
     """The exact result, as an mpf of BITS bits."""
-    with mpmath.workprec(BITS[fmt.name]):
+    with _PRECISION, mpmath.workprec(BITS[fmt.name]):
         return +op.exact(mpmath.mp, *(mpmath.mpf(a) for a in args))
 
 

@@ -33,6 +33,11 @@ def load() -> dict[str, Any]:
     return loaded
 
 
+def rounded_path() -> Path:
+    """What was found of ``fastsig.correctly_rounded``, by operation."""
+    return root() / "docs" / "correctly-rounded.json"
+
+
 @cache
 def commit() -> str:
     """The commit of the checkout, with a + where the sources differ from it; nothing where there is none."""

@@ -41,6 +41,8 @@ C_LOOPS = ("kernels.c", "environment.h", "memory.h")
 
 GATES = "gates.h"
 """No operation reaches what is in it."""
+ROUNDED = "rounded"
+"""The correctly rounded functions, with the names of the ordinary ones: ``rounded_hash`` is theirs."""
 
 
 def digest(*parts: Any) -> str:
@@ -153,10 +155,12 @@ class Sources:
 
     def __init__(self, package: Path, library: Path | None) -> None:
         self.package, self.library = package, library
-        formulas = sorted(set(package.glob("formulas/*.py")) - {package / "formulas" / n for n in ("constants.py", "halves.py")})
+        formulas = sorted(
+            set(package.glob("formulas/*.py")) - {package / "formulas" / n for n in ("constants.py", "halves.py", f"{ROUNDED}.py")}
+        )
         self.python = python_definitions(formulas)
         reals = sorted(library.glob("formulas/*.h")) if library else []
-        self.c, self.c_around = c_definitions(p for p in reals if p.name not in ("f32.h", "f64.h", GATES))
+        self.c, self.c_around = c_definitions(p for p in reals if p.name not in ("f32.h", "f64.h", GATES, f"{ROUNDED}.h"))
         self.c_types = {p.stem: c_text(p.read_text()) for p in reals if p.name in ("f32.h", "f64.h")}
         tables = runpy.run_path(str(package / "formulas" / "constants.py"))
         self.constants = {"f32": tables["F32"]._asdict(), "f64": tables["F64"]._asdict()}
@@ -178,6 +182,14 @@ class Sources:
         patches = [self.halves[table].get(op, {}).get(short) for table in ("PATCHES", "JUST_ABOVE_HALF")]
         return digest(*map(_texts, parts), self.c_around, self.c_types.get(real), constants, repr(patches))
 
+    def rounded_hash(self) -> str:
+        """Over all that decides the results of ``fastsig.correctly_rounded``, in Python and, where it is there, in C."""
+        files = [self.package / "formulas" / name for name in (f"{ROUNDED}.py", "prims.py", "constants.py")]
+        python = [_structure(ast.parse(file.read_text())) for file in files[:2]]
+        table = runpy.run_path(str(files[2]))["ROUNDED"]
+        names = ("formulas/rounded.h", "formulas/prims.h", "rounded.c") if self.library else ()
+        return digest(python, repr(table), [c_text((self.library / name).read_text()) for name in names if self.library])
+
     def loops_hash(self, backend: str) -> str:
         """Over what all operations of a backend share: its array loops, and how it makes constants and primitives."""
         if backend == "c":
@@ -194,7 +206,7 @@ class Sources:
         """As CMake writes it: over the files that hold the kernels' arithmetic, to the byte."""
         assert self.library, "loops_hash has found it"
         tables = [self.package / "formulas" / name for name in ("constants.py", "halves.py")]
-        files = [*sorted(self.library.glob("formulas/*.h")), *(self.library / name for name in C_LOOPS), *tables]
+        files = [*sorted(self.library.glob("formulas/*.h")), *(self.library / name for name in (*C_LOOPS, "rounded.c")), *tables]
         return hashlib.sha256("".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files).encode()).hexdigest()
 
     def made_by(self, engine: Engine) -> str:
