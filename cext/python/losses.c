@@ -67,11 +67,10 @@ static int promoted(Array *a) {
 /* what one call needs; geometry stands right after the plan, where its sources point */
 typedef struct {
     fastsig_plan plan;
-    int64_t geometry[(IN_COUNT + 1) * 2 * NPY_MAXDIMS];
+    int64_t geometry[IN_COUNT * 2 * NPY_MAXDIMS];
     int64_t used;
     Array *in[IN_COUNT], *out, *grad, *hess;
-    int axes[NPY_MAXDIMS]; /* from the outermost in the order of the walk: C where elements are summed, else that of the logits in memory */
-    int laid[NPY_MAXDIMS]; /* likewise in the memory of the outputs */
+    int axes[NPY_MAXDIMS]; /* from the outermost in the order of the walk, in which outputs lie */
     fastsig_numbers numbers;
     int threads;
     bool stopped; /* by an exception of a signal's handler */
@@ -117,22 +116,22 @@ static bool same_elements(Array *a, Array *b) {
 
 /* ---- outputs ---- */
 
-/* whether this is C order for outputs, in which an axis of one element may stand anywhere */
+/* whether the walk is in C order, in which an axis of one element may stand anywhere */
 static bool in_c_order(const Call *c) {
     Array *x = c->in[IN_X];
     for (int i = 0, before = -1; i < PyArray_NDIM(x); i++) {
-        if (PyArray_DIM(x, c->laid[i]) == 1) continue;
-        if (c->laid[i] < before) return false;
-        before = c->laid[i];
+        if (PyArray_DIM(x, c->axes[i]) == 1) continue;
+        if (c->axes[i] < before) return false;
+        before = c->axes[i];
     }
     return true;
 }
 
-/* whether an array's elements lie side by side in the order that outputs have */
-static bool laid_as_outputs(const Call *c, Array *a) {
+/* whether an array's elements lie side by side in the order of the walk */
+static bool laid_as_walked(const Call *c, Array *a) {
     npy_intp step = PyArray_ITEMSIZE(a);
     for (int i = PyArray_NDIM(a) - 1; i >= 0; i--) {
-        const int d = c->laid[i];
+        const int d = c->axes[i];
         if (PyArray_DIM(a, d) != 1 && PyArray_STRIDE(a, d) != step) return false;
         step *= PyArray_DIM(a, d);
     }
@@ -147,11 +146,11 @@ static Array *output(Call *c, PyObject *given) {
         Py_INCREF((PyObject *)descr);
         if (in_c_order(c)) return (Array *)PyArray_SimpleNewFromDescr(PyArray_NDIM(x), PyArray_DIMS(x), descr);
         out = (Array *)PyArray_NewLikeArray(x, NPY_KEEPORDER, descr, 0);
-        if (out && !laid_as_outputs(c, out)) Py_CLEAR(out);
+        if (out && !laid_as_walked(c, out)) Py_CLEAR(out);
         return out;
     }
     if (!PyArray_CheckExact(given) || PyArray_TYPE(out) != PyArray_TYPE(x) || !PyArray_SAMESHAPE(out, x)) return NULL;
-    if (!PyArray_ISBEHAVED(out) || !laid_as_outputs(c, out)) return NULL;
+    if (!PyArray_ISBEHAVED(out) || !laid_as_walked(c, out)) return NULL;
     for (int i = 0; i < IN_COUNT; i++)
         if (c->in[i] && !apart(out, c->in[i]) && !same_elements(out, c->in[i])) return NULL;
     for (int i = 0; i < 2; i++) {
@@ -261,12 +260,14 @@ static void by_strides(Array *a, int *axes) {
     }
 }
 
-static void in_given_order(Array *a, int *axes) {
-    for (int d = 0; d < PyArray_NDIM(a); d++) axes[d] = d;
+/* In the order of the logits' memory, or in C order where an array of that is given to write into. */
+static void choose_walk(Call *c, PyObject *const *outputs) {
+    Array *x = c->in[IN_X];
+    by_strides(x, c->axes);
+    for (int i = 0; i < OUT_COUNT; i++)
+        if (PyArray_CheckExact(outputs[i]) && PyArray_NDIM((Array *)outputs[i]) == PyArray_NDIM(x) && PyArray_IS_C_CONTIGUOUS((Array *)outputs[i]))
+            for (int d = 0; d < PyArray_NDIM(x); d++) c->axes[d] = d;
 }
-
-/* In the order of the logits' memory, where no sum asks for C order. */
-static void choose_walk(Call *c, bool summed) { (summed ? in_given_order : by_strides)(c->in[IN_X], c->axes); }
 
 static bool add_sources(Call *c) {
     Array *x = c->in[IN_X];
@@ -277,22 +278,6 @@ static bool add_sources(Call *c) {
             return false;
     }
     return true;
-}
-
-/* Outputs lie as the logits do, unless an array in C order is given for a gradient of what is summed; false where the pass, which then
- * goes in C order, cannot write a gradient so. */
-static bool choose_layout(Call *c, bool summed, bool with_grad, PyObject *grad_out) {
-    const bool in_c = summed && PyArray_CheckExact(grad_out) && PyArray_IS_C_CONTIGUOUS((Array *)grad_out);
-    (in_c ? in_given_order : by_strides)(c->in[IN_X], c->laid);
-    return !summed || !with_grad || in_c_order(c) || fastsig_columnar(&c->plan).columns;
-}
-
-/* The pass is told of it where outputs are not contiguous in the order of the walk. */
-static bool add_layout(Call *c, bool summed) {
-    Array *x = c->in[IN_X];
-    c->plan.laid = (fastsig_source){.type = c->plan.dtype, .whole = 1};
-    if (!summed || !c->grad || in_c_order(c)) return true;
-    return add_source(c, &c->plan.laid, c->grad, PyArray_NDIM(x), PyArray_DIMS(x), TYPE_ABSENT);
 }
 
 /* ---- passes ---- */
@@ -387,13 +372,12 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
     c->threads = c->threads < 0 ? 1 : c->threads;
     c->plan.size = n;
     c->plan.dtype = type;
-    choose_walk(c, summed);
+    choose_walk(c, args + OUT);
     if (c->plan.check) {
         c->plan.check = BAD_TARGET | (c->plan.formula == FORMULA_PROBABILITIES ? BAD_PROBABILITY : 0) |
                         (c->in[IN_WEIGHT] ? BAD_WEIGHT : 0) | (!c->in[IN_POS_WEIGHT] ? 0 : c->plan.formula == FORMULA_FOCAL ? BAD_ALPHA : BAD_POS_WEIGHT);
     }
     if (!add_sources(c)) return NULL;
-    if (!choose_layout(c, summed, what & WITH_GRAD, args[GRAD])) return NULL;
     if (summed && args[OUT] != Py_None) {
         if (!takes_sum((Array *)args[OUT])) return NULL;
         c->out = (Array *)Py_NewRef(args[OUT]);
@@ -401,7 +385,6 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
     if (!summed && has_loss && !(c->out = output(c, args[OUT]))) return NULL;
     if (what & WITH_GRAD && !(c->grad = output(c, args[GRAD]))) return NULL;
     if (what & WITH_HESS && !(c->hess = output(c, args[HESS]))) return NULL;
-    if (!add_layout(c, summed)) return NULL;
     if (given && c->plan.check && !check_first(c)) return NULL;
     divisor by;
     if (summed && !find_divisor(c, reduction, &by)) return NULL;
@@ -435,7 +418,7 @@ static PyObject *quick(PyObject *self, PyObject *const *args, Py_ssize_t count) 
     memset(&c.plan, 0, sizeof c.plan);
     memset(c.in, 0, sizeof c.in);
     c.out = c.grad = c.hess = NULL;
-    c.axes[0] = c.laid[0] = 0;
+    c.axes[0] = 0;
     c.stopped = false;
     c.plan.formula = PyLong_AsLong(args[FORMULA]);
     c.plan.check = PyObject_IsTrue(args[CHECK]);

@@ -23,10 +23,8 @@ SUM_DIGITS, SUM_NAN, SUM_INF, SUM_NEG_INF, SUM_WORDS = 68, 68, 69, 70, 72
 SOURCE = 6
 """Words of one source: data, type, whole, period, ndim, geometry."""
 FORMULA_AT, DTYPE_AT, CHECK_AT, SUM_AT, STREAM_AT, SIZE_AT, OUT_AT = range(7)
-LAID_AT = OUT_AT + 3
-"""Behind the three outputs: the source that says how they lie."""
-HEADER = LAID_AT + SOURCE
-"""Words before the inputs."""
+HEADER = OUT_AT + 3
+"""Words before the inputs: behind the three outputs."""
 
 
 class _Geometry(NamedTuple):
@@ -146,7 +144,6 @@ def make(
         size *= length
     words = [formula, dtype, check, int(summed), int(stream), size]
     words += [0 if out is None else out.__array_interface__["data"][0] for out in outputs]
-    words += [0, dtype, 1, size, 0, 0]  # the outputs lie in C order
     geometry: list[int] = []
     at = HEADER + SOURCE * len(INPUTS)
     for array in inputs:
