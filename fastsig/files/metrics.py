@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastsig.arrays.dtypes import F32, F64, Array
-from fastsig.kernels.plan import LOGITS, WEIGHTS, Numbers
+from fastsig.kernels.plan import LOGITS, UNIT_LOG2, WEIGHTS, Numbers
 from fastsig.losses.arguments import Operands, operands, smoothing
 from fastsig.losses.evaluate import NOTHING, Sums, run, sums
-from fastsig.losses.exact_sum import UNIT_LOG2, Total
+from fastsig.losses.exact_sum import Total
 
 _TINY_LOG2 = -480
 """Squares of numbers below 2^-480 would begin to lose bits below the least float64; they are squared 2^600 times as large."""
