@@ -10,13 +10,12 @@
 
 enum { SUM_DIGITS = 68, SUM_NAN = 68, SUM_INF = 69, SUM_NEG_INF = 70, SUM_WORDS = 72 };
 
-/* k * 2^(at - 1074), where k is not the least integer */
+/* k * 2^(at - 1074) */
 static inline void exact_add_integer(int64_t *sum, int64_t k, int64_t at) {
-    const int64_t sign = k < 0 ? -1 : 1, digit = at >> 5, shift = at & 31;
-    const uint64_t m = (uint64_t)(sign * k), low = (m & 0xffffffff) << shift, high = (m >> 32) << shift;
-    sum[digit] += sign * (int64_t)(low & 0xffffffff);
-    sum[digit + 1] += sign * (int64_t)((low >> 32) + (high & 0xffffffff));
-    sum[digit + 2] += sign * (int64_t)(high >> 32);
+    const int64_t digit = at >> 5, shift = at & 31, low = (k & 0xffffffff) << shift, high = (k >> 32) * ((int64_t)1 << shift);
+    sum[digit] += low & 0xffffffff;
+    sum[digit + 1] += (low >> 32) + (high & 0xffffffff);
+    sum[digit + 2] += high >> 32;
 }
 
 static inline void exact_add(int64_t *sum, double v) {

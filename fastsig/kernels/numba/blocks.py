@@ -239,12 +239,10 @@ _or = _on_integers("or_")
 def exact_add_integer(total, k, at):  # type: ignore[no-untyped-def]
     """k * 2^(at - 1074) onto the digits of ``cext/exact_sum.h``."""
     digit, shift = at >> 5, at & 31
-    sign = -1 if k < 0 else 1
-    m = sign * k
-    low, high = (m & 0xFFFFFFFF) << shift, (m >> 32) << shift
-    total[digit] += sign * (low & 0xFFFFFFFF)
-    total[digit + 1] += sign * ((low >> 32) + (high & 0xFFFFFFFF))
-    total[digit + 2] += sign * (high >> 32)
+    low, high = (k & 0xFFFFFFFF) << shift, (k >> 32) << shift
+    total[digit] += low & 0xFFFFFFFF
+    total[digit + 1] += (low >> 32) + (high & 0xFFFFFFFF)
+    total[digit + 2] += high >> 32
 
 
 @part()
