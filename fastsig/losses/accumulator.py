@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fastsig.kernels.plan import LOGITS
+from fastsig.kernels.plan import LOGITS, SUM_WORDS
 from fastsig.losses.arguments import on_gpu, operands, smoothing
 from fastsig.losses.evaluate import Sums, sums
+from fastsig.losses.exact_sum import Total
+from fastsig.losses.fast_path import add_sums
 from fastsig.losses.reductions import REDUCTIONS, reduced
 
 
@@ -17,9 +19,8 @@ class BCEAccumulator:
 
     Notes
     -----
-    Chunks whose sizes are multiples of 1,024 (the last one may be any size) give the same bits as one call over all the data, in
-    whatever order and on however many machines they are added. Chunks of other sizes give a sum that is as accurate, with other
-    last bits. The state is a few integers; it pickles, and its size does not depend on the data.
+    Chunks of any sizes, added in any order on any number of machines, give the bits of one call over all the data: sums are exact, and
+    rounded once. The state pickles, and its size does not depend on the data.
 
     Examples
     --------
@@ -33,6 +34,8 @@ class BCEAccumulator:
 
     def __init__(self) -> None:
         self._sums = Sums()
+        self._words = np.zeros((2, SUM_WORDS), np.int64)
+        """What the C library has added to the sums of losses and of weights: ``cext/exact_sum.h``."""
         self._dtype: np.dtype[Any] | None = None
 
     def update(
@@ -60,15 +63,25 @@ class BCEAccumulator:
         ValueError, TypeError
             As in `bce_with_logits`; what was accumulated before is kept as it was.
         """
-        ops = operands("BCEAccumulator.update", LOGITS, logits, targets, weight, pos_weight, mask)
+        given = (logits, targets, weight, pos_weight, mask)
+        quick = add_sums(self._words, check, given, label_smoothing, backend, threads)
+        if quick is not NotImplemented:
+            count, dtype = quick
+            self._add(Sums(counted=count), dtype)
+            return self
+        ops = operands("BCEAccumulator.update", LOGITS, *given)
         if on_gpu(ops, backend) is not None:
             raise RuntimeError("BCEAccumulator.update: the state is the host's; give copies of the arrays in host memory")
         numbers = smoothing(ops, label_smoothing)
         checks = ops.checks(LOGITS, check)
         added = sums(ops, LOGITS, numbers, checks=checks, weighed=True, backend=backend, threads=threads)
-        self._sums = self._sums.plus(added)
-        self._dtype = ops.dtype if self._dtype is None else _wider(self._dtype, ops.dtype)
+        self._add(added, ops.dtype)
         return self
+
+    def _add(self, added: Sums, dtype: np.dtype[Any] | None) -> None:
+        self._sums = self._sums.plus(added)
+        if dtype is not None:
+            self._dtype = dtype if self._dtype is None else _wider(self._dtype, dtype)
 
     def merge(self, other: BCEAccumulator) -> BCEAccumulator:
         """Add what another accumulator holds, which stays as it is.
@@ -85,10 +98,12 @@ class BCEAccumulator:
         """
         if not isinstance(other, BCEAccumulator):
             raise TypeError(f"BCEAccumulator.merge: other is {type(other).__name__}; give another BCEAccumulator")
-        self._sums = self._sums.plus(other._sums)
-        if other._dtype is not None:
-            self._dtype = other._dtype if self._dtype is None else _wider(self._dtype, other._dtype)
+        self._add(other._whole(), other._dtype)
         return self
+
+    def _whole(self) -> Sums:
+        total, weight = map(Total.of, self._words)
+        return self._sums.plus(Sums(total, weight))
 
     def result(self, reduction: str = "mean") -> Any:
         """The loss over everything added so far, rounded once.
@@ -111,8 +126,8 @@ class BCEAccumulator:
         if reduction not in REDUCTIONS[1:]:
             raise ValueError(f"BCEAccumulator.result: reduction={reduction!r}; it is one of {', '.join(map(repr, REDUCTIONS[1:]))}")
         dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
-        weight = self._sums.weight if reduction == "weighted_mean" else None
-        return reduced(self._sums.total, reduction, self.count, weight, dtype, 3)
+        total, weight, count = self._whole()
+        return reduced(total, reduction, count, weight if reduction == "weighted_mean" else None, dtype, 3)
 
     @property
     def count(self) -> int:
