@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import arraylikes
-from fastsig.arrays.dtypes import Array
 from fastsig.arrays.devices import interop_of, interop_of_host_tensor, lazy_library_of, library_of
+from fastsig.arrays.dtypes import Array
 from fastsig.dispatch import choice, gpu
 from fastsig.dispatch.availability import FROM_ENVIRONMENT, straight
 from fastsig.dispatch.thresholds import LOSS_ELEMENTS
