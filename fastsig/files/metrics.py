@@ -25,7 +25,7 @@ class Options(NamedTuple):
 
 
 class Tally:
-    """Losses, squared gradients and hits, added up chunk by chunk; chunks of a multiple of 1,024 elements give the bits of one."""
+    """Losses, squared gradients and hits, added up chunk by chunk; any chunks give the same bits."""
 
     def __init__(self) -> None:
         self._sums = Sums()
@@ -86,7 +86,7 @@ class Tally:
 
 
 def _sum(values: Array, how: dict[str, Any]) -> Total:
-    """The exact sum of block sums, as that of the losses."""
+    """Exact, as that of the losses."""
     ops = Operands("score", (None, None, values, None, None), values.shape, values.size, values.dtype, F64)
     return run(ops, WEIGHTS, Numbers(), NOTHING, checks=0, summed=True, **how)
 
