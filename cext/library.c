@@ -116,6 +116,21 @@ int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, in
 
 /* Each seat has a sum of its own: exact sums add up to the same bits in any order. */
 enum { REDUCERS = 64, PIECES_EACH = 8, LEAST_BLOCKS = 8, MOST_BLOCKS = 512, BLOCK = 1024 };
+/* Whether as many bytes lie between any two rows of a matrix, one below the other. */
+static int rows_are_even(const fastsig_plan *plan, const fastsig_source *in, fastsig_matrices by) {
+    const int64_t *const shape = (const int64_t *)plan + in->geometry;
+    int64_t below = 1, d = in->ndim - 1;
+    if (in->type == TYPE_ABSENT || in->whole) return 1;
+    for (; d >= 0 && below * shape[d] <= by.columns; d--) below *= shape[d];
+    return d < 0 || (by.columns % below == 0 && below * shape[d] % (by.rows * by.columns) == 0);
+}
+
+static int all_are_even(const fastsig_plan *plan, fastsig_matrices by) {
+    for (int i = 0; i < IN_COUNT; i++)
+        if (!rows_are_even(plan, &plan->in[i], by)) return 0;
+    return 1;
+}
+
 fastsig_matrices fastsig_columnar(const fastsig_plan *plan) {
     static const int64_t sizes[] = {[TYPE_F16] = 2, [TYPE_BF16] = 2, [TYPE_F32] = 4, [TYPE_F64] = 8, [TYPE_U8] = 1, [TYPE_I8] = 1,
                                     [TYPE_U16] = 2, [TYPE_I16] = 2, [TYPE_U32] = 4, [TYPE_I32] = 4, [TYPE_U64] = 8, [TYPE_I64] = 8};
@@ -125,7 +140,8 @@ fastsig_matrices fastsig_columnar(const fastsig_plan *plan) {
         for (int64_t d = 0, columns = 1; d < in->ndim - 1; d++, columns = 1) {
             if (strides[d] != sizes[in->type]) continue;
             for (int64_t i = d + 1; i < in->ndim; i++) columns *= shape[i];
-            return (fastsig_matrices){shape[d], columns};
+            const fastsig_matrices by = {shape[d], columns};
+            if (all_are_even(plan, by)) return by;
         }
     }
     return (fastsig_matrices){0, 0};
