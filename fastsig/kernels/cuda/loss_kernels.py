@@ -23,8 +23,10 @@ from fastsig.kernels.plan import BLOCK, FOCAL, LOGITS, PROBABILITIES, SUM_WORDS
 NUMBERS = ("keep", "floor", "scale", "scale_lo", "alpha", "beta", "gamma", "gamma_lo")
 """The fields of ``plans.Numbers`` that a kernel takes; a whole gamma comes as ``power`` too, which is -1 for others."""
 OUTPUTS = ("loss", "grad", "hess")
-UNROLLED = 4
-"""Rounds of a warp over its block that are written out one behind the other."""
+TOGETHER = 4
+"""Rounds of a warp over a block whose operands are read, one element at a time, before they are computed with."""
+ADDED = 2
+"""Elements of which losses are added at once: with more, registers do not suffice."""
 AHEAD = 2
 """Rounds between reading operands and computing with them."""
 SHARE = 16
@@ -220,16 +222,14 @@ class _Blocks:
         with cgutils.for_range_slice(builder, first, stop, step, el.I64) as (here, _):
             following = builder.add(here, step)
             next_one = builder.select(builder.icmp_signed("<", following, stop), following, here)
-            with cgutils.for_range(builder, el.I64(self.rounds // UNROLLED), intp=el.I64) as loop:
-                for u in range(UNROLLED):
-                    index = builder.add(builder.mul(loop.index, el.I64(UNROLLED)), el.I64(u))
-                    words = waiting[0].words(builder)
-                    for vectors, after in zip(waiting, waiting[1:], strict=False):
-                        vectors.take(builder, after)
-                    ahead = builder.add(index, el.I64(AHEAD))
-                    block = builder.select(builder.icmp_signed("<", ahead, el.I64(self.rounds)), here, next_one)
-                    waiting[-1].fetch(builder, self._bytes(block, builder.and_(ahead, el.I64(self.rounds - 1))))
-                    self._vector(words, self._bytes(here, index))
+            with cgutils.for_range(builder, el.I64(self.rounds), intp=el.I64) as loop:
+                words = waiting[0].words(builder)
+                for vectors, after in zip(waiting, waiting[1:], strict=False):
+                    vectors.take(builder, after)
+                ahead = builder.add(loop.index, el.I64(AHEAD))
+                block = builder.select(builder.icmp_signed("<", ahead, el.I64(self.rounds)), here, next_one)
+                waiting[-1].fetch(builder, self._bytes(block, builder.and_(ahead, el.I64(self.rounds - 1))))
+                self._vector(words, self._bytes(here, loop.index))
             if self.sum is not None:
                 self.sum.end_block()
             builder.store(following, left)
@@ -238,12 +238,12 @@ class _Blocks:
         return builder.load(left)
 
     def partly(self, first: Any) -> None:
-        """One block, element by element, as far as there are any; each UNROLLED rounds are read before they are computed."""
+        """One block, element by element, as far as there are any; each TOGETHER rounds are read before they are computed."""
         builder, v = self.builder, self.v
         kinds = [el.word_type(source) for source in v.sources]
-        read = [[cgutils.alloca_once(builder, kind) for kind in kinds] for _ in range(UNROLLED)]
-        with cgutils.for_range(builder, el.I64(self.rounds // UNROLLED), intp=el.I64) as loop:
-            rounds = [builder.add(builder.mul(loop.index, el.I64(UNROLLED)), el.I64(u)) for u in range(UNROLLED)]
+        read = [[cgutils.alloca_once(builder, kind) for kind in kinds] for _ in range(TOGETHER)]
+        with cgutils.for_range(builder, el.I64(self.rounds // TOGETHER), intp=el.I64) as loop:
+            rounds = [builder.add(builder.mul(loop.index, el.I64(TOGETHER)), el.I64(u)) for u in range(TOGETHER)]
             elements = [builder.add(first, self._place(index)) for index in rounds]
             offsets = [self._read(index, slots) for index, slots in zip(elements, read, strict=True)]
             for index, slots, places in zip(elements, read, offsets, strict=True):
@@ -263,11 +263,13 @@ class _Blocks:
 
     def _vector(self, words: list[list[Any]], at: Any) -> None:
         builder, v = self.builder, self.v
-        results = [self.element.computed(list(lane)) for lane in zip(*words, strict=True)]
+        results: list[dict[str, Any]] = []
+        for lane in zip(*words, strict=True):
+            results.append(self.element.computed(list(lane)))
+            if self.sum is not None and len(results) % ADDED == 0:
+                self.sum.add([result["loss"].code for result in results[-ADDED:]])
         for name, target in zip(v.outputs, self.targets, strict=True):
             el.store_vector(builder, target, at, [result[name].code for result in results], v.out)
-        if self.sum is not None:
-            self.sum.add([result["loss"].code for result in results])
 
     def _read(self, index: Any, slots: list[Any]) -> list[Any]:
         """An element's operands into the slots, zeros behind the last element; where it lies in each operand and output."""
