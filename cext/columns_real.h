@@ -1,5 +1,4 @@
-/* A pass over matrices whose columns lie side by side in memory, by columns; the losses of some rows are then put in C order, in which
- * their blocks are summed. Written once for float and double, as reduce_real.h. */
+/* A pass over matrices whose columns lie side by side in memory, by columns: written once for float and double, as reduce_real.h. */
 
 /* The columns that come next of an operand, at some row, and the bytes from there to the next row. */
 typedef struct {
@@ -126,15 +125,11 @@ static int FN(reduce_columns)(const fastsig_plan *p, const fastsig_numbers *numb
     FN(walk) walk;
     if (!FN(begin)(&walk.pass, p, numbers)) return NO_MEMORY;
     const int64_t columns = by.columns, most_rows = least(panel_rows_of(columns * (int64_t)sizeof(R)), by.rows);
-    const int64_t pitch = columns % BLOCK ? columns : columns + LINE / (int64_t)sizeof(R); /* rows of whole blocks need not meet */
     const int64_t c_order[] = {p->size, p->dtype >= TYPE_F32 ? (int64_t)sizeof(R) : 2};
-    const int64_t *const laid = p->laid.whole ? c_order : (const int64_t *)p + p->laid.geometry, laid_ndim = p->laid.whole ? 1 : p->laid.ndim;
     const bool plain = walk.pass.plain && p->formula == FORMULA_LOGITS && p->sum;
     const int64_t most_window = plain ? WINDOW_ROWS : least(BLOCK / least(columns, BLOCK / WINDOW_ROWS), most_rows);
-    R *const losses = p->sum ? malloc((size_t)(most_rows * pitch + BLOCK) * sizeof(R)) : NULL;
-    if (p->sum && !losses) return NO_MEMORY;
+    FN(blocks) *const b = walk.pass.blocks;
     walk.far = p->size * (int64_t)sizeof(R) > FAR_BYTES;
-    int64_t left = 0;
     int violations = 0;
     for (int64_t row = start / columns, panel_rows; row < stop / columns; row += panel_rows) {
         panel_rows = least(least(most_rows, stop / columns - row), by.rows - row % by.rows);
@@ -142,32 +137,20 @@ static int FN(reduce_columns)(const fastsig_plan *p, const fastsig_numbers *numb
             if (p->in[i].type >= 0)
                 FN(view_at)(&walk.in[i], (const int64_t *)p + p->in[i].geometry, p->in[i].ndim, p->in[i].data, columns, row * columns);
         for (int i = 0; i < OUT_COUNT; i++)
-            if (p->out[i]) FN(view_at)(&walk.out[i], laid, laid_ndim, p->out[i], columns, row * columns);
+            if (p->out[i]) FN(view_at)(&walk.out[i], c_order, 1, p->out[i], columns, row * columns);
         for (int64_t column = 0, count; column < columns; column += count) {
             count = least(BLOCK / most_window, columns - column);
             for (int64_t above = 0, rows; above < panel_rows; above += rows) {
                 rows = least(most_window, panel_rows - above);
                 const part of = {above, rows, count, above + rows == panel_rows};
                 violations |= plain && rows == WINDOW_ROWS ? FN(plain_part)(&walk, of) : FN(any_part)(&walk, of);
-                if (p->sum) FN(transpose)(walk.pass.blocks->outs[OUT_LOSS], rows, rows, count, losses + left + above * pitch + column, pitch);
+                if (p->sum) FN(add_block)(b->outs[OUT_LOSS], b->unused, (size_t)(rows * count), sum);
             }
             for (int i = 0; i < IN_COUNT; i++)
                 if (p->in[i].type >= 0) advance_by(&walk.in[i].at, count);
             for (int i = 0; i < OUT_COUNT; i++)
                 if (p->out[i]) advance_by(&walk.out[i].at, count);
         }
-        if (!p->sum) continue;
-        if (pitch > columns) {
-            for (int64_t i = 0; i < panel_rows * columns; i += BLOCK) FN(add_block)(&walk.pass, losses + i / columns * pitch + i % columns, BLOCK, sum);
-            continue;
-        }
-        const int64_t had = left + panel_rows * columns;
-        int64_t added = 0;
-        for (; had - added >= BLOCK; added += BLOCK) FN(add_block)(&walk.pass, losses + added, BLOCK, sum);
-        left = had - added;
-        memmove(losses, losses + added, (size_t)left * sizeof(R));
     }
-    if (left) FN(add_block)(&walk.pass, losses, (size_t)left, sum);
-    free(losses);
     return violations;
 }

@@ -118,8 +118,20 @@ int fastsig_reduce(const int64_t *plan, const double *numbers, int64_t start, in
 
 /* Each seat has a sum of its own: exact sums add up to the same bits in any order. */
 enum { REDUCERS = 64, PIECES_EACH = 8, LEAST_BLOCKS = 8, MOST_BLOCKS = 512, BLOCK = 1024 };
-/* The losses of 64 rows of more columns would need more than 16 MB. */
-enum { MOST_COLUMNS = 1 << 15 };
+/* Whether as many bytes lie between any two rows of a matrix, one below the other. */
+static int rows_are_even(const fastsig_plan *plan, const fastsig_source *in, fastsig_matrices by) {
+    const int64_t *const shape = (const int64_t *)plan + in->geometry;
+    int64_t below = 1, d = in->ndim - 1;
+    if (in->type == TYPE_ABSENT || in->whole) return 1;
+    for (; d >= 0 && below * shape[d] <= by.columns; d--) below *= shape[d];
+    return d < 0 || (by.columns % below == 0 && below * shape[d] % (by.rows * by.columns) == 0);
+}
+
+static int all_are_even(const fastsig_plan *plan, fastsig_matrices by) {
+    for (int i = 0; i < IN_COUNT; i++)
+        if (!rows_are_even(plan, &plan->in[i], by)) return 0;
+    return 1;
+}
 
 fastsig_matrices fastsig_columnar(const fastsig_plan *plan) {
     static const int64_t sizes[] = {[TYPE_F16] = 2, [TYPE_BF16] = 2, [TYPE_F32] = 4, [TYPE_F64] = 8, [TYPE_U8] = 1, [TYPE_I8] = 1,
@@ -130,22 +142,11 @@ fastsig_matrices fastsig_columnar(const fastsig_plan *plan) {
         for (int64_t d = 0, columns = 1; d < in->ndim - 1; d++, columns = 1) {
             if (strides[d] != sizes[in->type]) continue;
             for (int64_t i = d + 1; i < in->ndim; i++) columns *= shape[i];
-            if (columns <= MOST_COLUMNS) return (fastsig_matrices){shape[d], columns};
+            const fastsig_matrices by = {shape[d], columns};
+            if (all_are_even(plan, by)) return by;
         }
     }
     return (fastsig_matrices){0, 0};
-}
-
-/* Elements after which a piece may begin: whole blocks of whole rows. */
-static size_t unit_of(const fastsig_plan *plan) {
-    const size_t columns = (size_t)fastsig_columnar(plan).columns;
-    if (!columns) return BLOCK;
-    size_t common = BLOCK;
-    for (size_t rest = columns % BLOCK; rest;) {
-        const size_t next = common % rest;
-        common = rest, rest = next;
-    }
-    return columns / common * BLOCK;
 }
 
 typedef struct {
@@ -174,7 +175,7 @@ int fastsig_reduce_all(const int64_t *plan, const double *numbers, int threads, 
     reduction r = {plan, numbers, shares ? shares : &only};
     size_t blocks = size / BLOCK / ((size_t)threads * PIECES_EACH);
     blocks = blocks < LEAST_BLOCKS ? LEAST_BLOCKS : blocks > MOST_BLOCKS ? MOST_BLOCKS : blocks;
-    const size_t unit = unit_of((const fastsig_plan *)plan);
+    const size_t columns = (size_t)fastsig_columnar((const fastsig_plan *)plan).columns, unit = columns ? columns : BLOCK;
     const size_t least = (LEAST_BLOCKS * BLOCK + unit - 1) / unit * unit, grain = (blocks * BLOCK + unit - 1) / unit * unit;
     int bad = fastsig_pool_run(reduce_piece, &r, size, least, grain, threads) ? STOPPED : 0;
     for (int i = 0; i < threads; i++) {

@@ -1,6 +1,5 @@
 /* The losses in one pass over blocks of 1,024 elements. Compiled once for each instruction set, like kernels.c. */
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "environment.h"
@@ -27,40 +26,6 @@ enum { BLOCK = 1024 };
 #define IVDEP _Pragma("GCC ivdep")
 #define LOOP(n) IVDEP for (size_t j = 0; j < (n); j++)
 
-/* ---- the sum of a block by halving: i with i + 512, then 256, ...; a short block begins where the first zero would be added ---- */
-typedef struct { double sums[BLOCK / 2], errors[BLOCK / 2]; } halves;
-
-static size_t summed_width(size_t n) {
-    size_t width = BLOCK;
-    while (width / 2 >= n && width > 16) width /= 2;
-    return width;
-}
-
-static double block_sum_f32(const float *v, size_t width, halves *to, double *rest) {
-    double *const h = to->sums;
-    LOOP(width / 2) h[j] = (double)v[j] + (double)v[j + width / 2];
-    for (size_t half = width / 4; half >= 8; half /= 2) LOOP(half) h[j] += h[j + half];
-    *rest = 0;
-    return ((h[0] + h[4]) + (h[2] + h[6])) + ((h[1] + h[5]) + (h[3] + h[7]));
-}
-
-/* the sum, and in `rest` the sum of all its rounding errors (TwoSum at each addition) */
-static double block_sum_f64(const double *v, size_t width, halves *to, double *rest) {
-    double *const h = to->sums, *const e = to->errors;
-    for (size_t half = width / 2; half; half /= 2) {
-        const bool first = half == width / 2;
-        const double *from = first ? v : h;
-        LOOP(half) {
-            double a = from[j], b = from[j + half], s = a + b, t = s - a;
-            double error = (a - (s - t)) + (b - t);
-            e[j] = first ? error : error + (e[j] + e[j + half]);
-            h[j] = s;
-        }
-    }
-    *rest = e[0];
-    return h[0];
-}
-
 /* ---- elements of any type and stride, as the computing type ---- */
 #define CONVERT(code, T, value)                                        \
     case code:                                                         \
@@ -71,7 +36,7 @@ static double block_sum_f64(const double *v, size_t width, halves *to, double *r
         }                                                              \
         break;
 
-/* ---- matrices by columns: rows whose losses are put in C order at once, and rows of a block of 1,024 elements ---- */
+/* ---- matrices by columns: rows that are walked at once, and rows of a block of 1,024 elements ---- */
 enum { PANEL_BYTES = 1 << 19, LEAST_PANEL = 64, MOST_PANEL = 256, WINDOW_ROWS = 64, FAR_BYTES = 1 << 20 };
 
 /* some rows of some columns; the last ones of the panel are followed by the first ones of the columns after these */
@@ -88,18 +53,23 @@ static int64_t panel_rows_of(int64_t bytes) {
 #define SFX f32
 #define R float
 #define COMPUTING TYPE_F32
+#define I int32_t
 #define U uint32_t
+#include "exact_block.h"
 #include "reduce_real.h"
 #include "columns_real.h"
 #undef SFX
 #undef R
 #undef COMPUTING
+#undef I
 #undef U
 
 #define SFX f64
 #define R double
 #define COMPUTING TYPE_F64
+#define I int64_t
 #define U uint64_t
+#include "exact_block.h"
 #include "reduce_real.h"
 #include "columns_real.h"
 

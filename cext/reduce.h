@@ -14,15 +14,15 @@ enum { TYPE_ABSENT = -1, TYPE_F16, TYPE_BF16, TYPE_F32, TYPE_F64, TYPE_U8, TYPE_
  * shape and, after that, its strides in bytes stand */
 typedef struct { int64_t data, type, whole, period, ndim, geometry; } fastsig_source;
 
-/* laid: how the outputs lie, all alike; whole, which is C order, wherever no matrices are walked by columns */
+/* the outputs lie in the order of the walk, without gaps */
 typedef struct {
     int64_t formula, dtype, check, sum, stream, size;
     int64_t out[OUT_COUNT];
-    fastsig_source laid, in[IN_COUNT];
+    fastsig_source in[IN_COUNT];
 } fastsig_plan;
 
-/* Operands that are matrices, one after the other in C order, whose columns lie side by side in memory: they are walked by columns.
- * `columns` is 0 for all others, and what is summed is a block of 1,024 elements in C order in either case. */
+/* Operands that are matrices, one after the other in the order of the walk, whose columns lie side by side in memory: they are walked
+ * by columns. `columns` is 0 for all others. */
 typedef struct { int64_t rows, columns; } fastsig_matrices;
 fastsig_matrices fastsig_columnar(const fastsig_plan *plan);
 
@@ -30,7 +30,8 @@ typedef struct { double keep, floor, scale, scale_lo, alpha, beta, gamma, gamma_
 
 /* p->check says which of the bad kinds to look for. FORMULA_WEIGHTS sums the weights, or only looks.
  *
- * Elements start (a multiple of 1,024, and of the columns) to stop of the plan, block sums added to `sum`; returns what was bad about the input. */
+ * Elements start (a multiple of the columns, and of 1,024 where outputs are streamed) to stop of the plan, the exact sum of their losses
+ * added to `sum`; returns what was bad about the input. */
 typedef int (*fastsig_reducer)(const fastsig_plan *plan, const fastsig_numbers *numbers, int64_t start, int64_t stop, int64_t *sum);
 
 extern const fastsig_reducer fastsig_reduce_baseline, fastsig_reduce_v3, fastsig_reduce_v4;

@@ -190,7 +190,6 @@ static void FN(prefetch)(const fastsig_source *in, int64_t from, int64_t stop) {
 /* ---- a pass, block by block ---- */
 typedef struct {
     _Alignas(LINE) R xs[BLOCK], ts[BLOCK], weights[BLOCK], poss[BLOCK], misses[BLOCK], outs[OUT_COUNT][BLOCK], terms[BLOCK], unused[BLOCK];
-    halves sum;
 } FN(blocks);
 
 /* one pass, with what each of its blocks needs */
@@ -254,16 +253,6 @@ static int FN(evaluate)(const FN(pass) *pass, FN(operands) of, R *const to[OUT_C
     return violations;
 }
 
-/* Of at most a block; behind a short one there is room for the zeros that fill it. */
-static void FN(add_block)(const FN(pass) *pass, R *losses, size_t n, int64_t *sum) {
-    double rest;
-    const size_t width = summed_width(n);
-    for (size_t j = n; j < width; j++) losses[j] = 0;
-    const double total = FN(block_sum)(losses, width, &pass->blocks->sum, &rest);
-    exact_add(sum, total);
-    if (rest != 0 && total - total == 0) exact_add(sum, rest);
-}
-
 static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int64_t start, int64_t stop, int64_t *sum) {
     FN(pass) pass;
     if (!FN(begin)(&pass, p, numbers)) return NO_MEMORY;
@@ -288,7 +277,7 @@ static int FN(reduce)(const fastsig_plan *p, const fastsig_numbers *numbers, int
         violations |= FN(evaluate)(&pass, of, to, (size_t)count);
         for (int i = 0; i < OUT_COUNT; i++)
             if (p->out[i] && !direct) FN(put)(p->dtype, p->stream, (char *)p->out[i] + at * size, count, to[i]);
-        if (p->sum) FN(add_block)(&pass, b->outs[OUT_LOSS], (size_t)count, sum);
+        if (p->sum) FN(add_block)(b->outs[OUT_LOSS], b->unused, (size_t)count, sum);
     }
     return violations;
 }

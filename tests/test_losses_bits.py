@@ -208,8 +208,8 @@ def test_the_short_way_leaves_the_rest_to_the_general_one(short_ways):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("chunk", [1024, 5 * 1024, 100 * 1024])
-def test_chunks_at_multiples_of_1024_give_the_bits_of_the_whole(dtype, chunk):
+@pytest.mark.parametrize("chunk", [1000, 5 * 1024, 100_001])
+def test_chunks_of_any_sizes_give_the_bits_of_the_whole(dtype, chunk):
     rng = np.random.default_rng(0)
     n = 200_001
     x, t, w, p = (rng.normal(size=n) * 9).astype(dtype), rng.random(n).astype(dtype), rng.random(n).astype(dtype), np.float32(2.5)
@@ -247,6 +247,16 @@ def test_operands_in_any_layout_give_the_bits_of_their_copies_in_c_order(shape, 
                     for xs, ts in ((layout(x), layout(t)), (layout(x), t), (x, layout(t))):
                         for threads in (1, 2):
                             assert call(xs, ts, reduction=reduction, threads=threads, **options) == expected
+
+
+def test_a_weight_that_repeats_within_the_columns_of_another_operand(backend):
+    """Its rows are not evenly apart, so no matrix of these columns is walked."""
+    rng = np.random.default_rng(8)
+    x, t = rng.normal(size=(6, 50, 20)), rng.random((6, 50, 20))
+    for shape in ((1, 50, 1), (50, 20), (6, 1, 20), (6, 1, 1), (20,)):
+        weight = rng.random(shape)
+        want = fs.bce_with_logits(x, t, weight=np.broadcast_to(weight, x.shape).copy(), backend=backend)
+        assert fs.bce_with_logits(x, in_order(t, (2, 0, 1)), weight=weight, backend=backend) == want, shape
 
 
 def in_order(a, axes):

@@ -94,7 +94,7 @@ class OtherProcessor:
         self._ask(b"L" + head + moved.tobytes() + memory)
         bad = int.from_bytes(self._answer(8), "little")
         total = np.frombuffer(self._answer(8 * plan.SUM_WORDS), np.int64)
-        for address in words[plan.OUT_AT : plan.LAID_AT]:
+        for address in words[plan.OUT_AT : plan.HEADER]:
             if address:
                 results = self._answer(size * DTYPES[ORDER[int(words[plan.DTYPE_AT])]].itemsize)
                 ctypes.memmove(int(address), results, len(results))

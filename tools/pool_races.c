@@ -40,7 +40,6 @@ static void sum_losses(int threads, int64_t *sum) {
     fastsig_numbers numbers = {.keep = 1, .scale = 1, .alpha = 1, .beta = 1, .whole = 1};
     memset(&p, 0, sizeof p);
     p.plan.formula = FORMULA_LOGITS, p.plan.dtype = TYPE_F32, p.plan.sum = 1, p.plan.size = SIZE, p.plan.check = BAD_TARGET;
-    p.plan.laid = (fastsig_source){.type = TYPE_F32, .whole = 1, .period = SIZE};
     for (int i = 0; i < IN_COUNT; i++) p.plan.in[i] = (fastsig_source){.type = TYPE_ABSENT, .period = 1};
     p.plan.in[IN_X] = (fastsig_source){(int64_t)logits, TYPE_F32, 1, SIZE, 1, at};
     p.plan.in[IN_TARGET] = (fastsig_source){(int64_t)targets, TYPE_F32, 1, SIZE, 1, at};

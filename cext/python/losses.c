@@ -3,7 +3,8 @@
  * quick(formula, what, check, threads, logits, targets, weight, pos_weight, mask, label_smoothing, alpha, gamma, out, grad_out, hess_out)
  * gives the result, or NotImplemented for what is to be refused or warned of, or for what only NumPy can make an array of: the caller
  * then takes the general way (fastsig/losses/reductions.py), which computes the same bits and says what is wrong. `what` is a reduction,
- * and flags of what else is wanted. A negative `threads` is one thread for fewer than so many elements, and the general way for more. */
+ * and flags of what else is wanted. A negative `threads` is one thread for fewer than so many elements, and the general way for more.
+ * quick_sums takes the same, and adds to sums in place of a reduction. */
 #include "ufuncs.h"
 
 #include <math.h>
@@ -67,11 +68,10 @@ static int promoted(Array *a) {
 /* what one call needs; geometry stands right after the plan, where its sources point */
 typedef struct {
     fastsig_plan plan;
-    int64_t geometry[(IN_COUNT + 1) * 2 * NPY_MAXDIMS];
+    int64_t geometry[IN_COUNT * 2 * NPY_MAXDIMS];
     int64_t used;
     Array *in[IN_COUNT], *out, *grad, *hess;
-    int axes[NPY_MAXDIMS]; /* from the outermost in the order of the walk: C where elements are summed, else that of the logits in memory */
-    int laid[NPY_MAXDIMS]; /* likewise in the memory of the outputs */
+    int axes[NPY_MAXDIMS]; /* from the outermost in the order of the walk, in which outputs lie */
     fastsig_numbers numbers;
     int threads;
     bool stopped; /* by an exception of a signal's handler */
@@ -117,22 +117,22 @@ static bool same_elements(Array *a, Array *b) {
 
 /* ---- outputs ---- */
 
-/* whether this is C order for outputs, in which an axis of one element may stand anywhere */
+/* whether the walk is in C order, in which an axis of one element may stand anywhere */
 static bool in_c_order(const Call *c) {
     Array *x = c->in[IN_X];
     for (int i = 0, before = -1; i < PyArray_NDIM(x); i++) {
-        if (PyArray_DIM(x, c->laid[i]) == 1) continue;
-        if (c->laid[i] < before) return false;
-        before = c->laid[i];
+        if (PyArray_DIM(x, c->axes[i]) == 1) continue;
+        if (c->axes[i] < before) return false;
+        before = c->axes[i];
     }
     return true;
 }
 
-/* whether an array's elements lie side by side in the order that outputs have */
-static bool laid_as_outputs(const Call *c, Array *a) {
+/* whether an array's elements lie side by side in the order of the walk */
+static bool laid_as_walked(const Call *c, Array *a) {
     npy_intp step = PyArray_ITEMSIZE(a);
     for (int i = PyArray_NDIM(a) - 1; i >= 0; i--) {
-        const int d = c->laid[i];
+        const int d = c->axes[i];
         if (PyArray_DIM(a, d) != 1 && PyArray_STRIDE(a, d) != step) return false;
         step *= PyArray_DIM(a, d);
     }
@@ -147,11 +147,11 @@ static Array *output(Call *c, PyObject *given) {
         Py_INCREF((PyObject *)descr);
         if (in_c_order(c)) return (Array *)PyArray_SimpleNewFromDescr(PyArray_NDIM(x), PyArray_DIMS(x), descr);
         out = (Array *)PyArray_NewLikeArray(x, NPY_KEEPORDER, descr, 0);
-        if (out && !laid_as_outputs(c, out)) Py_CLEAR(out);
+        if (out && !laid_as_walked(c, out)) Py_CLEAR(out);
         return out;
     }
     if (!PyArray_CheckExact(given) || PyArray_TYPE(out) != PyArray_TYPE(x) || !PyArray_SAMESHAPE(out, x)) return NULL;
-    if (!PyArray_ISBEHAVED(out) || !laid_as_outputs(c, out)) return NULL;
+    if (!PyArray_ISBEHAVED(out) || !laid_as_walked(c, out)) return NULL;
     for (int i = 0; i < IN_COUNT; i++)
         if (c->in[i] && !apart(out, c->in[i]) && !same_elements(out, c->in[i])) return NULL;
     for (int i = 0; i < 2; i++) {
@@ -270,12 +270,14 @@ static void by_strides(Array *a, int *axes) {
     }
 }
 
-static void in_given_order(Array *a, int *axes) {
-    for (int d = 0; d < PyArray_NDIM(a); d++) axes[d] = d;
+/* In the order of the logits' memory, or in C order where an array of that is given to write into. */
+static void choose_walk(Call *c, PyObject *const *outputs) {
+    Array *x = c->in[IN_X];
+    by_strides(x, c->axes);
+    for (int i = 0; i < OUT_COUNT; i++)
+        if (PyArray_CheckExact(outputs[i]) && PyArray_NDIM((Array *)outputs[i]) == PyArray_NDIM(x) && PyArray_IS_C_CONTIGUOUS((Array *)outputs[i]))
+            for (int d = 0; d < PyArray_NDIM(x); d++) c->axes[d] = d;
 }
-
-/* In the order of the logits' memory, where no sum asks for C order. */
-static void choose_walk(Call *c, bool summed) { (summed ? in_given_order : by_strides)(c->in[IN_X], c->axes); }
 
 static bool add_sources(Call *c) {
     Array *x = c->in[IN_X];
@@ -286,22 +288,6 @@ static bool add_sources(Call *c) {
             return false;
     }
     return true;
-}
-
-/* Outputs lie as the logits do, unless an array in C order is given for a gradient of what is summed; false where the pass, which then
- * goes in C order, cannot write a gradient so. */
-static bool choose_layout(Call *c, bool summed, bool with_grad, PyObject *grad_out) {
-    const bool in_c = summed && PyArray_CheckExact(grad_out) && PyArray_IS_C_CONTIGUOUS((Array *)grad_out);
-    (in_c ? in_given_order : by_strides)(c->in[IN_X], c->laid);
-    return !summed || !with_grad || in_c_order(c) || fastsig_columnar(&c->plan).columns;
-}
-
-/* The pass is told of it where outputs are not contiguous in the order of the walk. */
-static bool add_layout(Call *c, bool summed) {
-    Array *x = c->in[IN_X];
-    c->plan.laid = (fastsig_source){.type = c->plan.dtype, .whole = 1};
-    if (!summed || !c->grad || in_c_order(c)) return true;
-    return add_source(c, &c->plan.laid, c->grad, PyArray_NDIM(x), PyArray_DIMS(x), TYPE_ABSENT);
 }
 
 /* ---- passes ---- */
@@ -327,6 +313,8 @@ static bool weigh(Call *c, int64_t check, const int *seen, int64_t *sum) {
     return !found;
 }
 
+static const int ONLY_WEIGHTS[IN_COUNT] = {[IN_WEIGHT] = 1, [IN_MASK] = 1};
+
 /* whether the input is as it should be: seen before anything is written into an array of the caller's */
 static bool check_first(Call *c) {
     const int seen[IN_COUNT] = {[IN_X] = c->plan.formula == FORMULA_PROBABILITIES, [IN_TARGET] = 1, [IN_WEIGHT] = 1, [IN_POS_WEIGHT] = 1, [IN_MASK] = 1};
@@ -340,19 +328,22 @@ typedef struct {
     int unit; /* log2 of what it counts */
 } divisor;
 
+/* how many elements count */
+static npy_intp counted(Call *c) {
+    Array *x = c->in[IN_X], *mask = c->in[IN_MASK];
+    return mask ? PyArray_CountNonzero(mask) * (PyArray_SIZE(x) / PyArray_SIZE(mask)) : PyArray_SIZE(x);
+}
+
 /* What a loss is divided by; false where nothing counts. */
 static bool find_divisor(Call *c, int reduction, divisor *by) {
     if (reduction == WEIGHTED_MEAN && c->in[IN_WEIGHT]) {
-        static const int seen[IN_COUNT] = {[IN_WEIGHT] = 1, [IN_MASK] = 1};
         int64_t sum[SUM_WORDS] = {0};
-        if (!weigh(c, c->plan.check & BAD_WEIGHT, seen, sum) || sum[SUM_NAN] || sum[SUM_INF] || sum[SUM_NEG_INF]) return false;
+        if (!weigh(c, c->plan.check & BAD_WEIGHT, ONLY_WEIGHTS, sum) || sum[SUM_NAN] || sum[SUM_INF] || sum[SUM_NEG_INF]) return false;
         by->number = big_of_sum(sum);
         by->unit = -UNIT_LOG2;
         return by->number.length && !by->number.negative;
     }
-    Array *x = c->in[IN_X], *mask = c->in[IN_MASK];
-    npy_intp count = 1;
-    if (reduction != SUM) count = mask ? PyArray_CountNonzero(mask) * (PyArray_SIZE(x) / PyArray_SIZE(mask)) : PyArray_SIZE(x);
+    const npy_intp count = reduction == SUM ? 1 : counted(c);
     by->number = big_of((uint64_t)count);
     by->unit = 0;
     return count > 0;
@@ -383,26 +374,32 @@ static PyObject *returned(Array *a, bool given) {
     return given || PyArray_NDIM(a) ? (PyObject *)a : PyArray_Return(a);
 }
 
-/* NULL where the general way is to be taken */
-static PyObject *compute(Call *c, PyObject *const *args, int what) {
-    if (!take(c, args)) return NULL;
+/* The operands and options, and the plan for them but for what is written; false where the general way is to be taken. */
+static bool prepare(Call *c, PyObject *const *args) {
+    if (!take(c, args)) return false;
     Array *x = c->in[IN_X];
-    const int reduction = what & REDUCTION, type = type_code(x);
-    const bool has_loss = !(what & WITH_HESS), summed = reduction != NONE, is_float = type != TYPE_F64;
-    const bool given = args[GRAD] != Py_None || args[HESS] != Py_None || (!summed && args[OUT] != Py_None);
+    const int type = type_code(x);
     const npy_intp n = PyArray_SIZE(x);
-    if (type < TYPE_F16 || type > TYPE_F64 || !n || !set_numbers(c, args, is_float)) return NULL;
-    if (c->threads < 0 && n >= -c->threads) return NULL;
+    if (type < TYPE_F16 || type > TYPE_F64 || !n || !set_numbers(c, args, type != TYPE_F64)) return false;
+    if (c->threads < 0 && n >= -c->threads) return false;
     c->threads = c->threads < 0 ? 1 : c->threads;
     c->plan.size = n;
     c->plan.dtype = type;
-    choose_walk(c, summed);
+    choose_walk(c, args + OUT);
     if (c->plan.check) {
         c->plan.check = BAD_TARGET | (c->plan.formula == FORMULA_PROBABILITIES ? BAD_PROBABILITY : 0) |
                         (c->in[IN_WEIGHT] ? BAD_WEIGHT : 0) | (!c->in[IN_POS_WEIGHT] ? 0 : c->plan.formula == FORMULA_FOCAL ? BAD_ALPHA : BAD_POS_WEIGHT);
     }
-    if (!add_sources(c)) return NULL;
-    if (!choose_layout(c, summed, what & WITH_GRAD, args[GRAD])) return NULL;
+    return add_sources(c);
+}
+
+/* NULL where the general way is to be taken */
+static PyObject *compute(Call *c, PyObject *const *args, int what) {
+    if (!prepare(c, args)) return NULL;
+    Array *x = c->in[IN_X];
+    const int reduction = what & REDUCTION, type = type_code(x);
+    const bool has_loss = !(what & WITH_HESS), summed = reduction != NONE, is_float = type != TYPE_F64;
+    const bool given = args[GRAD] != Py_None || args[HESS] != Py_None || (!summed && args[OUT] != Py_None);
     if (summed && args[OUT] != Py_None) {
         if (!takes_sum((Array *)args[OUT])) return NULL;
         c->out = (Array *)Py_NewRef(args[OUT]);
@@ -410,7 +407,6 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
     if (!summed && has_loss && !(c->out = output(c, args[OUT]))) return NULL;
     if (what & WITH_GRAD && !(c->grad = output(c, args[GRAD]))) return NULL;
     if (what & WITH_HESS && !(c->hess = output(c, args[HESS]))) return NULL;
-    if (!add_layout(c, summed)) return NULL;
     if (given && c->plan.check && !check_first(c)) return NULL;
     divisor by;
     if (summed && !find_divisor(c, reduction, &by)) return NULL;
@@ -437,14 +433,32 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
     return grad && hess ? Py_BuildValue("NN", grad, hess) : NULL;
 }
 
-static PyObject *quick(PyObject *self, PyObject *const *args, Py_ssize_t count) {
-    (void)self;
-    if (count != ARGUMENTS) return PyErr_Format(PyExc_TypeError, "quick takes %d arguments", (int)ARGUMENTS);
+/* Likewise: the exact sums of the losses and of the weights are added to the two rows of an array where `out` stands, and how many
+ * elements count, and the type of the losses, come back. */
+static PyObject *add_sums(Call *c, PyObject *const *args, int what) {
+    (void)what;
+    int64_t added[2][SUM_WORDS] = {{0}};
+    if (!prepare(c, args)) return NULL;
+    const npy_intp count = counted(c);
+    c->plan.sum = 1;
+    if (run(c, added[0])) return NULL;
+    if (!c->in[IN_WEIGHT]) exact_add_integer(added[1], count, UNIT_LOG2);
+    else if (!weigh(c, 0, ONLY_WEIGHTS, added[1])) return NULL;
+    int64_t *const sums = PyArray_DATA((Array *)args[OUT]);
+    for (int i = 0; i < 2; i++) {
+        exact_carry(added[i]); /* so that there is room for as many calls as there can be */
+        for (int w = 0; w < SUM_WORDS; w++) sums[i * SUM_WORDS + w] += added[i][w];
+    }
+    return Py_BuildValue("nO", (Py_ssize_t)count, (PyObject *)PyArray_DESCR(c->in[IN_X]));
+}
+
+static PyObject *answer(PyObject *(*from)(Call *, PyObject *const *, int), PyObject *const *args, Py_ssize_t count) {
+    if (count != ARGUMENTS) return PyErr_Format(PyExc_TypeError, "%d arguments are taken", (int)ARGUMENTS);
     Call c;
     memset(&c.plan, 0, sizeof c.plan);
     memset(c.in, 0, sizeof c.in);
     c.out = c.grad = c.hess = NULL;
-    c.axes[0] = c.laid[0] = 0;
+    c.axes[0] = 0;
     c.stopped = false;
     c.plan.formula = PyLong_AsLong(args[FORMULA]);
     c.plan.check = PyObject_IsTrue(args[CHECK]);
@@ -452,7 +466,7 @@ static PyObject *quick(PyObject *self, PyObject *const *args, Py_ssize_t count) 
     c.threads = (int)PyLong_AsLong(args[THREADS]);
     if (PyErr_Occurred()) return NULL;
     const environment callers = environment_enter(); /* for what is cast, divided and rounded around the passes */
-    PyObject *result = compute(&c, args, what);
+    PyObject *result = from(&c, args, what);
     environment_leave(callers);
     for (int i = 0; i < IN_COUNT; i++) Py_XDECREF((PyObject *)c.in[i]);
     Py_XDECREF((PyObject *)c.out);
@@ -461,6 +475,16 @@ static PyObject *quick(PyObject *self, PyObject *const *args, Py_ssize_t count) 
     if (result || c.stopped) return result;
     PyErr_Clear(); /* the general way meets it again, and explains it */
     return Py_NewRef(Py_NotImplemented);
+}
+
+static PyObject *quick(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    (void)self;
+    return answer(compute, args, count);
+}
+
+static PyObject *quick_sums(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    (void)self;
+    return answer(add_sums, args, count);
 }
 
 /* pass(plan, numbers, threads) -> (what was bad about the input, the digits of the exact sum), for the general way: a plan of
@@ -485,6 +509,7 @@ static PyObject *pass(PyObject *self, PyObject *args) {
 
 PyMethodDef fastsig_loss_methods[] = {
     {"quick", (PyCFunction)(void (*)(void))quick, METH_FASTCALL, "see fastsig.losses.fast_path"},
+    {"quick_sums", (PyCFunction)(void (*)(void))quick_sums, METH_FASTCALL, "see fastsig.losses.fast_path"},
     {"pass", pass, METH_VARARGS, "see fastsig.kernels.c.library"},
     {NULL, NULL, 0, NULL},
 };

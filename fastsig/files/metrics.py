@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastsig.arrays.dtypes import F32, F64, Array
-from fastsig.kernels.plan import LOGITS, WEIGHTS, Numbers
+from fastsig.kernels.plan import LOGITS, UNIT_LOG2, WEIGHTS, Numbers
 from fastsig.losses.arguments import Operands, operands, smoothing
 from fastsig.losses.evaluate import NOTHING, Sums, run, sums
-from fastsig.losses.exact_sum import UNIT_LOG2, Total
+from fastsig.losses.exact_sum import Total
 
 _TINY_LOG2 = -480
 """Squares of numbers below 2^-480 would begin to lose bits below the least float64; they are squared 2^600 times as large."""
@@ -25,7 +25,7 @@ class Options(NamedTuple):
 
 
 class Tally:
-    """Losses, squared gradients and hits, added up chunk by chunk; chunks of a multiple of 1,024 elements give the bits of one."""
+    """Losses, squared gradients and hits, added up chunk by chunk; any chunks give the same bits."""
 
     def __init__(self) -> None:
         self._sums = Sums()
@@ -86,7 +86,7 @@ class Tally:
 
 
 def _sum(values: Array, how: dict[str, Any]) -> Total:
-    """The exact sum of block sums, as that of the losses."""
+    """Exact, as that of the losses."""
     ops = Operands("score", (None, None, values, None, None), values.shape, values.size, values.dtype, F64)
     return run(ops, WEIGHTS, Numbers(), NOTHING, checks=0, summed=True, **how)
 

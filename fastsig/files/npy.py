@@ -16,11 +16,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fastsig.arrays.dtypes import Array, type_code
-from fastsig.kernels.plan import BLOCK
 from fastsig.system.regular_files import open_regular, status_of
 
-CHUNK = 1024 * BLOCK
-"""Elements at a time: few megabytes, and large enough for all threads. A multiple of BLOCK, so that sums have the bits of one call."""
+CHUNK = 1 << 20
+"""Elements at a time: few megabytes, and large enough for all threads."""
 LONGEST_HEADER = 10_000
 """Bytes. NumPy's own limit for what a stranger may have written."""
 MOST_AXES = 64

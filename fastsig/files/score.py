@@ -17,11 +17,12 @@ from fastsig.files.apply import positive
 from fastsig.files.metrics import Options, Tally
 from fastsig.files.npy import FileProblem, Stored, chunks
 from fastsig.files.pieces import Held, Pieces
-from fastsig.kernels.plan import BLOCK
 from fastsig.system.terminal import Progress, complain, show
 
 CLASS_CHUNKS = 4
 """A table by class reads so many chunks at a time: each class then has a column long enough to be worth a pass."""
+LEAST_ROWS = 1024
+"""Of such a piece, however many classes there are."""
 MOST_CLASSES = 100_000
 """Lines of a table by class, each of which has a tally in memory."""
 Source = Stored | Held
@@ -108,9 +109,9 @@ def over_classes(operands: ScoredFiles, options: Options, bar: Progress) -> list
 
 
 def _tiles(rows: int, columns: int) -> Iterator[tuple[range, range]]:
-    """Ranges of both, of a multiple of BLOCK rows, that cover all of them."""
+    """Ranges of both that cover all of them."""
     most = CLASS_CHUNKS * npy.CHUNK
-    high = max(min(most // max(columns, 1), npy.CHUNK) // BLOCK, 1) * BLOCK
+    high = max(min(most // max(columns, 1), npy.CHUNK), LEAST_ROWS)
     wide = max(most // high, 1)
     for top in range(0, rows if columns else 0, high):
         for left in range(0, columns, wide):

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from operator import itemgetter
 from typing import Any
 
@@ -36,8 +36,8 @@ from fastsig.arrays.dtypes import Array
 from fastsig.kernels.plan import FOCAL, LOGITS, PROBABILITIES, WEIGHTS, WITH_HESS, elements_shape, reciprocal
 from fastsig.losses import pairing
 from fastsig.losses.arguments import arguments_of, function_of, read_values
+from fastsig.losses.chunks import Inputs, Loss, of_chunk
 from fastsig.losses.evaluate import Sums
-from fastsig.losses.ranges import Inputs, Loss, RangeSums, joined, of_range
 from fastsig.losses.reductions import divisor, reduced
 
 _OPTIONS: dict[int, tuple[str, ...]] = {LOGITS: ("label_smoothing",), PROBABILITIES: (), FOCAL: ("alpha", "gamma")}
@@ -119,16 +119,13 @@ def loss(
         return tuple(_as_given(given[0], part) for part in _pair(results)) if wanted else _as_given(given[0], results)
     _refuse_unsummable(name, {first: x, **others})
     weighed = reduction == "weighted_mean" and "weight" in others
-    task = Loss(name, formula, x.size, check, weighed, backend, threads or 1, **kept)
-    laid, beside = _side_by_side(x, others)
+    task = Loss(name, formula, check, weighed, backend, threads or 1, **kept)
     if not wanted:
-        return _reduced(task, reduction, dtype, _range_sums(task, laid, beside))
+        return _reduced(task, reduction, dtype, _sums_of_chunks(task, x, others))
     known, divided_by = _divided_by(task, reduction, x, others)
-    function = partial(_with_grad, task, reduction, known, laid is x, dtype, tuple(others))
+    function = partial(_with_grad, task, reduction, known, dtype, tuple(others))
     both = da.map_blocks(function, x, *others.values(), divided_by, token=name, dtype=dtype, meta=_empty(x.ndim, dtype))
     parts, grad = _pair(both)
-    if laid is not x:
-        parts = _range_sums(task, laid, beside)
     return _reduced(task, reduction, dtype, parts), _as_given(given[0], grad)
 
 
@@ -200,7 +197,7 @@ def _refuse_unsummable(name: str, arrays: Mapping[str, Any]) -> None:
     for argument, y in arrays.items():
         if _unknown(y):
             raise ValueError(
-                f"{name}: {argument} has chunks of unknown sizes, and where they lie decides the bits of a sum; "
+                f"{name}: {argument} has chunks of unknown sizes, and what is summed is paired by known ones; "
                 f"call {argument}.compute_chunk_sizes() first, or take reduction='none'"
             )
         if isinstance(y, da.Array) and type(y._meta) is not np.ndarray:
@@ -208,19 +205,6 @@ def _refuse_unsummable(name: str, arrays: Mapping[str, Any]) -> None:
                 f"{name}: {argument} has blocks of type {describe(y._meta)}; sums are of NumPy arrays: {argument}.map_blocks(np.asarray)"
                 ", and what a masked array hides by mask="
             )
-
-
-def _side_by_side(x: Any, others: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-    """The arrays in chunks whose elements lie side by side in the whole of x, no larger than they are; as they are where they do."""
-    if x.ndim == 0:
-        return x, others
-    axis = next((i for i, cut in enumerate(x.chunks) if max(cut) > 1), 0)
-    if all(len(cut) == 1 for cut in x.chunks[axis + 1 :]):
-        return x, others
-    most = math.prod(max(cut) for cut in x.chunks)
-    axis = next(i for i in range(x.ndim) if math.prod(x.shape[i + 1 :]) <= most)
-    laid = x.rechunk((*[1] * axis, max(1, most // math.prod(x.shape[axis + 1 :])), *[-1] * (x.ndim - axis - 1)))
-    return laid, {argument: y.rechunk(_cut_as(laid, y)) if isinstance(y, da.Array) else y for argument, y in others.items()}
 
 
 # ---- graphs ----
@@ -240,21 +224,21 @@ def _as_given(logits: Any, result: Any) -> Any:
     return arraylikes.like(logits, result) if library_of(logits) == "xarray" else result
 
 
-def _range_sums(task: Loss, x: Any, others: Mapping[str, Any]) -> Any:
+def _sums_of_chunks(task: Loss, x: Any, others: Mapping[str, Any]) -> Any:
     function = partial(_sums_of_block, task, tuple(others))
     return da.map_blocks(function, x, *others.values(), token=f"{task.function}-sums", dtype=x.dtype, meta=_empty(x.ndim, x.dtype))
 
 
-def _tree(task: Loss, parts: Any, finish: Callable[..., Any], dtype: Any) -> Any:
-    """A tree of sums over ranges, with neighbours first."""
+def _tree(name: str, parts: Any, finish: Callable[..., Any], dtype: Any) -> Any:
+    """The sums of all chunks, a few at a time."""
     return da.reduction(
-        parts, chunk=_unchanged, combine=partial(_joined, task), aggregate=partial(finish, task), concatenate=False,
-        split_every=dict.fromkeys(range(parts.ndim), 8), name=task.function, dtype=dtype, meta=_empty(0, dtype),
+        parts, chunk=_unchanged, combine=_added, aggregate=finish, concatenate=False,
+        split_every=dict.fromkeys(range(parts.ndim), 8), name=name, dtype=dtype, meta=_empty(0, dtype),
     )  # fmt: skip
 
 
 def _reduced(task: Loss, reduction: str, dtype: np.dtype[Any], parts: Any) -> Any:
-    return _tree(task, parts, partial(_quotient, reduction, dtype), dtype)
+    return _tree(task.function, parts, partial(_quotient, reduction, task.weighed, dtype), dtype)
 
 
 def _divided_by(task: Loss, reduction: str, x: Any, others: Mapping[str, Any]) -> tuple[Sums | None, Any]:
@@ -264,7 +248,7 @@ def _divided_by(task: Loss, reduction: str, x: Any, others: Mapping[str, Any]) -
         nothing = da.broadcast_to(da.zeros((), dtype=x.dtype), x.shape, chunks=x.chunks)
         seen = {"targets": np.zeros(())} | {argument: y for argument, y in others.items() if argument in ("weight", "mask")}
         weights = task._replace(formula=WEIGHTS)
-        return None, _tree(weights, _range_sums(weights, *_side_by_side(nothing, seen)), _all_sums, np.float64)
+        return None, _tree(task.function, _sums_of_chunks(weights, nothing, seen), _added, np.float64)
     if reduction == "sum" or mask is None:
         return Sums(counted=x.size), None
     times = x.size // max(mask.size, 1)
@@ -292,41 +276,29 @@ def _inputs(task: Loss, names: tuple[str, ...], x: Any, others: Sequence[Any]) -
     return np.asarray(x), *(np.asarray(given[argument]) if argument in given else None for argument in arguments)
 
 
-def _start(info: Mapping[str, Any]) -> int:
-    """Which element of the whole array is the block's first."""
-    start = 0
-    for (low, _), length in zip(info["array-location"], info["shape"], strict=True):
-        start = start * length + low
-    return start
-
-
-def _sums_of_block(task: Loss, names: tuple[str, ...], x: Any, *others: Any, block_info: Any = None) -> RangeSums:
-    return of_range(task, _inputs(task, names, x, others), _start(block_info[0]))
+def _sums_of_block(task: Loss, names: tuple[str, ...], x: Any, *others: Any) -> Sums:
+    return of_chunk(task, _inputs(task, names, x, others))
 
 
 def _with_grad(
-    task: Loss, reduction: str, known: Sums | None, summed: bool, dtype: np.dtype[Any], names: tuple[str, ...],
-    x: Any, *others: Any, block_info: Any = None,
-) -> tuple[RangeSums | None, Array]:  # fmt: skip
+    task: Loss, reduction: str, known: Sums | None, dtype: np.dtype[Any], names: tuple[str, ...], x: Any, *others: Any
+) -> tuple[Sums, Array]:
     *inputs, divided_by = others
     counted: Sums = divided_by if known is None else known
     scale = reciprocal(*divisor(reduction, counted.counted, counted.weight if task.weighed else None), dtype == np.float64)
     grad = np.empty(np.shape(x), dtype)
-    if summed:
-        return of_range(task, _inputs(task, names, x, inputs), _start(block_info[0]), grad, scale), grad[()]
-    of_range(task._replace(size=grad.size, weighed=False), _inputs(task, names, x, inputs), 0, grad, scale)
-    return None, grad[()]
+    return of_chunk(task, _inputs(task, names, x, inputs), grad, scale), grad[()]
 
 
 def _count(times: int, counted: Any) -> Sums:
     return Sums(counted=times * int(counted))
 
 
-def _unchanged(part: RangeSums, axis: Any, keepdims: bool) -> RangeSums:
+def _unchanged(part: Sums, axis: Any, keepdims: bool) -> Sums:
     return part
 
 
-def _leaves(parts: Any) -> Iterator[RangeSums]:
+def _leaves(parts: Any) -> Iterator[Sums]:
     if isinstance(parts, list):
         for part in parts:
             yield from _leaves(part)
@@ -334,16 +306,10 @@ def _leaves(parts: Any) -> Iterator[RangeSums]:
         yield parts
 
 
-def _joined(task: Loss, parts: Any, axis: Any, keepdims: bool) -> RangeSums:
-    return joined(task, _leaves(parts))
+def _added(parts: Any, axis: Any, keepdims: bool) -> Sums:
+    return reduce(Sums.plus, _leaves(parts), Sums())
 
 
-def _all_sums(task: Loss, parts: Any, axis: Any, keepdims: bool) -> Sums:
-    whole = joined(task, _leaves(parts))
-    assert not whole.cuts, "the ranges are all of the array"
-    return whole.sums
-
-
-def _quotient(reduction: str, rounded_to: np.dtype[Any], task: Loss, parts: Any, axis: Any, keepdims: bool) -> Any:
-    total, weight, count = _all_sums(task, parts, axis, keepdims)
-    return reduced(total, reduction, count, weight if task.weighed else None, rounded_to, 2)
+def _quotient(reduction: str, weighed: bool, rounded_to: np.dtype[Any], parts: Any, axis: Any, keepdims: bool) -> Any:
+    total, weight, count = _added(parts, axis, keepdims)
+    return reduced(total, reduction, count, weight if weighed else None, rounded_to, 2)

@@ -20,13 +20,13 @@ BAD_TARGET, BAD_PROBABILITY, BAD_WEIGHT, BAD_POS_WEIGHT, BAD_ALPHA = 1, 2, 4, 8,
 INPUTS = ("x", "targets", "weight", "pos_weight", "mask")
 """Of a focal loss, ``alpha`` where it is an array stands in the place of ``pos_weight``."""
 SUM_DIGITS, SUM_NAN, SUM_INF, SUM_NEG_INF, SUM_WORDS = 68, 68, 69, 70, 72
+UNIT_LOG2 = 1074
+"""The digits count units of 2^-1074, the least positive float64."""
 SOURCE = 6
 """Words of one source: data, type, whole, period, ndim, geometry."""
 FORMULA_AT, DTYPE_AT, CHECK_AT, SUM_AT, STREAM_AT, SIZE_AT, OUT_AT = range(7)
-LAID_AT = OUT_AT + 3
-"""Behind the three outputs: the source that says how they lie."""
-HEADER = LAID_AT + SOURCE
-"""Words before the inputs."""
+HEADER = OUT_AT + 3
+"""Words before the inputs: behind the three outputs."""
 
 
 class _Geometry(NamedTuple):
@@ -146,7 +146,6 @@ def make(
         size *= length
     words = [formula, dtype, check, int(summed), int(stream), size]
     words += [0 if out is None else out.__array_interface__["data"][0] for out in outputs]
-    words += [0, dtype, 1, size, 0, 0]  # the outputs lie in C order
     geometry: list[int] = []
     at = HEADER + SOURCE * len(INPUTS)
     for array in inputs:

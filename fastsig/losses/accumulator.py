@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from fastsig.kernels.plan import LOGITS
+from fastsig.arrays.dtypes import Array
+from fastsig.kernels.plan import LOGITS, SUM_WORDS
 from fastsig.losses.arguments import on_gpu, operands, smoothing
 from fastsig.losses.evaluate import Sums, sums
+from fastsig.losses.exact_sum import Total
+from fastsig.losses.fast_path import add_sums
 from fastsig.losses.reductions import REDUCTIONS, reduced
 from fastsig.system.first_calls import hold_at_forks
 
@@ -23,10 +26,8 @@ class BCEAccumulator:
 
     Notes
     -----
-    Chunks whose sizes are multiples of 1,024 (the last one may be any size) give the same bits as one call over all the data, in
-    whatever order and on however many machines they are added. Chunks of other sizes give a sum that is as accurate, with other
-    last bits. The state is a few integers; it pickles, and its size does not depend on the data. Several threads may add to one
-    accumulator at once.
+    Chunks of any sizes, added in any order on any number of machines, give the bits of one call over all the data: sums are exact, and
+    rounded once. Several threads may add to one accumulator at once. The state pickles, and its size does not depend on the data.
 
     Examples
     --------
@@ -40,6 +41,8 @@ class BCEAccumulator:
 
     def __init__(self) -> None:
         self._sums = Sums()
+        self._words = np.zeros((2, SUM_WORDS), np.int64)
+        """What the C library has added to the sums of losses and of weights: ``cext/exact_sum.h``."""
         self._dtype: np.dtype[Any] | None = None
 
     def update(
@@ -67,7 +70,13 @@ class BCEAccumulator:
         ValueError, TypeError
             As in `bce_with_logits`; what was accumulated before is kept as it was.
         """
-        ops = operands("BCEAccumulator.update", LOGITS, logits, targets, weight, pos_weight, mask)
+        given = (logits, targets, weight, pos_weight, mask)
+        words = np.zeros((2, SUM_WORDS), np.int64)
+        quick = add_sums(words, check, given, label_smoothing, backend, threads)
+        if quick is not NotImplemented:
+            count, dtype = quick
+            return self._add(Sums(counted=count), dtype, words)
+        ops = operands("BCEAccumulator.update", LOGITS, *given)
         if on_gpu(ops, backend) is not None:
             raise RuntimeError("BCEAccumulator.update: the state is the host's; give copies of the arrays in host memory")
         numbers = smoothing(ops, label_smoothing)
@@ -92,16 +101,20 @@ class BCEAccumulator:
             raise TypeError(f"BCEAccumulator.merge: other is {type(other).__name__}; give another BCEAccumulator")
         return self._add(*other._state())
 
-    def _add(self, sums: Sums, dtype: np.dtype[Any] | None) -> BCEAccumulator:
+    def _add(self, sums: Sums, dtype: np.dtype[Any] | None, words: Array | None = None) -> BCEAccumulator:
         with _ADDING:
             if dtype is not None:
                 self._dtype = dtype if self._dtype is None else _wider(self._dtype, dtype)
             self._sums = self._sums.plus(sums)
+            if words is not None:
+                self._words = self._words + words
         return self
 
     def _state(self) -> tuple[Sums, np.dtype[Any] | None]:
         with _ADDING:
-            return self._sums, self._dtype
+            held, words, dtype = self._sums, self._words, self._dtype
+        total, weight = map(Total.of, words)
+        return held.plus(Sums(total, weight)), dtype
 
     def result(self, reduction: str = "mean") -> Any:
         """The loss over everything added so far, rounded once.

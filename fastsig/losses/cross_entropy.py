@@ -79,9 +79,8 @@ def bce_with_logits(
 
     Notes
     -----
-    Accuracy: each element at most 3 ULP, 1 more with each of weight, pos_weight and label_smoothing. Elements are added in blocks of
-    1,024 in C order (in float64; for float64 with its rounding errors), blocks exactly, and the result is rounded once: the bits
-    do not depend on threads, strides, backend, or on chunks at multiples of 1,024.
+    Accuracy: each element at most 3 ULP, 1 more with each of weight, pos_weight and label_smoothing. Sums are exact
+    and rounded once: the bits do not depend on threads, strides, order, chunks or backend.
 
     Edges: an infinite logit has the limit, 0 or inf, never NaN. A NaN logit gives NaN unless masked. weight 0 makes an infinite
     loss 0, but not NaN.

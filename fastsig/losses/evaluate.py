@@ -10,9 +10,9 @@ from fastsig.dispatch.availability import named, numba
 from fastsig.dispatch.thresholds import stream_bytes
 from fastsig.kernels import plan
 from fastsig.kernels.c.status import library as c
-from fastsig.kernels.plan import Numbers
+from fastsig.kernels.plan import UNIT_LOG2, Numbers
 from fastsig.losses.arguments import Operands
-from fastsig.losses.exact_sum import UNIT_LOG2, Total
+from fastsig.losses.exact_sum import Total
 
 NOTHING = (None, None, None)
 _OUTSIDE = {

@@ -8,11 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastsig.arrays.dtypes import Array
-from fastsig.kernels.plan import SUM_DIGITS, SUM_INF, SUM_NAN, SUM_NEG_INF, quotient
+from fastsig.kernels.plan import SUM_DIGITS, SUM_INF, SUM_NAN, SUM_NEG_INF, UNIT_LOG2, quotient
 from fastsig.system.float_environment import in_default_environment
-
-UNIT_LOG2 = 1074
-"""An integer total counts units of 2^-1074, the least positive float64."""
 
 
 class Total(NamedTuple):

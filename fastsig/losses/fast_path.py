@@ -8,12 +8,13 @@ import numpy as np
 
 from fastsig.arrays import arraylikes
 from fastsig.arrays.devices import interop_of, interop_of_host_tensor, lazy_library_of, library_of
+from fastsig.arrays.dtypes import Array
 from fastsig.dispatch import choice, gpu
 from fastsig.dispatch.availability import FROM_ENVIRONMENT, straight
 from fastsig.dispatch.thresholds import LOSS_ELEMENTS
-from fastsig.kernels.plan import FOCAL, WITH_HESS
+from fastsig.kernels.plan import FOCAL, LOGITS, WITH_HESS
 
-quick_loss = straight("quick_loss")
+quick_loss, quick_sums = straight("quick_loss"), straight("quick_sums")
 
 _REDUCTIONS = {"none": 0, "sum": 1, "mean": 2, "weighted_mean": 3}
 """What the C library calls each of these."""
@@ -72,6 +73,23 @@ def quick(
     options = {"label_smoothing": label_smoothing, "alpha": alpha, "gamma": gamma}
     results = {"out": out, "grad_out": grad_out, "hess_out": hess_out}
     return interop_of(lazy).loss(formula, wanted, operands, reduction, check, results, backend, threads, options)
+
+
+def add_sums(
+    words: Array, check: bool, operands: tuple[Any, Any, Any, Any, Any], label_smoothing: float, backend: str | None, threads: int | None
+) -> Any:
+    """Sums of losses and of weights in one step onto the two rows of words: how many elements count, and the type of the losses; or
+    NotImplemented, as above."""
+    kind = type(operands[0])
+    if (
+        quick_sums is None
+        or (kind is not np.ndarray and kind is not list)
+        or (backend is not None and backend != "c")
+        or (threads is not None and (type(threads) is not int or threads < 1))
+    ):
+        return NotImplemented
+    count = _FEW if kind is list else loss_threads(operands[0], threads)
+    return quick_sums(LOGITS, 0, check, count, *operands, label_smoothing, None, 0.0, words, None, None)
 
 
 def _like(logits: Any, result: Any, wanted: int, elementwise: bool, given: tuple[Any, Any]) -> Any:

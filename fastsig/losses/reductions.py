@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fastsig.arrays import arraylikes, dtypes
-from fastsig.kernels.plan import Numbers, reciprocal
+from fastsig.kernels.plan import UNIT_LOG2, Numbers, reciprocal
 from fastsig.losses.arguments import Operands, on_gpu, output, scalar_output
 from fastsig.losses.evaluate import NOTHING, check_first, run, total_weight
-from fastsig.losses.exact_sum import UNIT_LOG2, Total
+from fastsig.losses.exact_sum import Total
 
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 

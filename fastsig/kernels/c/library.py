@@ -33,6 +33,8 @@ if _lib.fastsig_install_functions(_ffi.cast("void *", id(_FUNCTIONS))):
     raise ImportError("fastsig: the C library could not make its functions (Python printed why above)")
 quick_loss = _FUNCTIONS["quick"]
 """A loss of host arrays in one step (``cext/python/losses.c``), or NotImplemented."""
+quick_sums = _FUNCTIONS["quick_sums"]
+"""Sums of losses and weights, likewise."""
 share = _FUNCTIONS["share"]
 """share(ufunc, x, out, threads): ufunc(x, out) on so many threads of the C library, for arrays of one gapless layout; False where it has
 no such loop. A signal's handler that raises stops it within a fraction of a second, with what is in out unspecified."""

@@ -1,13 +1,12 @@
 """The losses as CUDA kernels: one pass serves values, gradients, hessians and the sum. Twin of ``cext/reduce_real.h``.
 
 A warp takes a block of 1,024 elements, in C order. Contiguous operands of the logits' type are read and written 16 bytes at a time;
-any others, and the last, shorter block, one element at a time. The sum is the same, as it does not depend on which lane has which.
+any others, and the last, shorter block, one element at a time. The sum is exact, so it does not depend on which lane has which.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from numba.core import cgutils, types
@@ -16,7 +15,7 @@ from numba.extending import intrinsic
 from fastsig.kernels.cuda import elements as el
 from fastsig.kernels.cuda import sums, totals
 from fastsig.kernels.cuda.elementwise_kernels import ADDRESS, WHOLE, Kernel
-from fastsig.kernels.cuda.sums import WARP, PairwiseSum
+from fastsig.kernels.cuda.sums import WARP
 from fastsig.kernels.cuda.tracing import NAMES as F
 from fastsig.kernels.cuda.tracing import UNGUARDED, Traced
 from fastsig.kernels.plan import BLOCK, FOCAL, LOGITS, PROBABILITIES, SUM_WORDS
@@ -24,8 +23,10 @@ from fastsig.kernels.plan import BLOCK, FOCAL, LOGITS, PROBABILITIES, SUM_WORDS
 NUMBERS = ("keep", "floor", "scale", "scale_lo", "alpha", "beta", "gamma", "gamma_lo")
 """The fields of ``plans.Numbers`` that a kernel takes; a whole gamma comes as ``power`` too, which is -1 for others."""
 OUTPUTS = ("loss", "grad", "hess")
-UNROLLED = 4
-"""Rounds of a warp over its block that are written out one behind the other: what waits for the sum's other half needs no moves then."""
+TOGETHER = 4
+"""Rounds of a warp over a block whose operands are read, one element at a time, before they are computed with."""
+ADDED = 2
+"""Elements of which losses are added at once: with more, registers do not suffice."""
 AHEAD = 2
 """Rounds between reading operands and computing with them."""
 SHARE = 16
@@ -176,13 +177,8 @@ class _Element:
         return {"grad": results["grad"], "hess": mul(results["hess"], F["unit_of"](share))}
 
 
-def _bits(u: int) -> list[int]:
-    """Of a round among those that are written out, the lowest first."""
-    return [u >> level & 1 for level in range(UNROLLED.bit_length() - 1)]
-
-
 class _Blocks:
-    """Blocks of 1,024 elements by one warp: loads, elements, stores, and the sum of each block."""
+    """Blocks of 1,024 elements by one warp: loads, elements, stores, and their sum."""
 
     def __init__(self, variant: Variant, builder: Any, values: Any, lanes: int) -> None:
         self.v, self.builder, self.lanes = variant, builder, lanes
@@ -197,8 +193,8 @@ class _Blocks:
         self.element = _Element(variant, builder, named, power)
         self.shape = el.members(builder, shape, variant.dimensions)
         self.steps = [el.members(builder, step, variant.dimensions) for step in el.members(builder, steps, len(found))]
-        self.with_errors = real == el.F64
         self.rounds = BLOCK // (WARP * lanes)
+        self.sum = sums.FoldedSum(builder, real, self.total) if variant.summed else None
 
     def _reciprocal(self, count: Any, real: Any) -> tuple[Any, Any]:
         """1/count as ``plans.reciprocal`` has it, for a count below 2^53; where nothing counts, 1."""
@@ -226,76 +222,54 @@ class _Blocks:
         with cgutils.for_range_slice(builder, first, stop, step, el.I64) as (here, _):
             following = builder.add(here, step)
             next_one = builder.select(builder.icmp_signed("<", following, stop), following, here)
-            pairwise = self._sum()
-            with cgutils.for_range(builder, el.I64(self.rounds // UNROLLED), intp=el.I64) as loop:
-                for u in range(UNROLLED):
-                    index = builder.add(builder.mul(loop.index, el.I64(UNROLLED)), el.I64(u))
-                    words = waiting[0].words(builder)
-                    for vectors, after in zip(waiting, waiting[1:], strict=False):
-                        vectors.take(builder, after)
-                    ahead = builder.add(index, el.I64(AHEAD))
-                    block = builder.select(builder.icmp_signed("<", ahead, el.I64(self.rounds)), here, next_one)
-                    waiting[-1].fetch(builder, self._bytes(block, builder.and_(ahead, el.I64(self.rounds - 1))))
-                    self._add(pairwise, index, self._vector(words, self._bytes(here, index)), _bits(u))
-            self._add_to_total(pairwise)
+            with cgutils.for_range(builder, el.I64(self.rounds), intp=el.I64) as loop:
+                words = waiting[0].words(builder)
+                for vectors, after in zip(waiting, waiting[1:], strict=False):
+                    vectors.take(builder, after)
+                ahead = builder.add(loop.index, el.I64(AHEAD))
+                block = builder.select(builder.icmp_signed("<", ahead, el.I64(self.rounds)), here, next_one)
+                waiting[-1].fetch(builder, self._bytes(block, builder.and_(ahead, el.I64(self.rounds - 1))))
+                self._vector(words, self._bytes(here, loop.index))
+            if self.sum is not None:
+                self.sum.end_block()
             builder.store(following, left)
+        if self.sum is not None:
+            self.sum.finish(self.lane)
         return builder.load(left)
 
     def partly(self, first: Any) -> None:
-        """One block, element by element, as far as there are any; each UNROLLED rounds are read before they are computed."""
-        builder, v, pairwise = self.builder, self.v, self._sum()
+        """One block, element by element, as far as there are any; each TOGETHER rounds are read before they are computed."""
+        builder, v = self.builder, self.v
         kinds = [el.word_type(source) for source in v.sources]
-        read = [[cgutils.alloca_once(builder, kind) for kind in kinds] for _ in range(UNROLLED)]
-        with cgutils.for_range(builder, el.I64(self.rounds // UNROLLED), intp=el.I64) as loop:
-            rounds = [builder.add(builder.mul(loop.index, el.I64(UNROLLED)), el.I64(u)) for u in range(UNROLLED)]
+        read = [[cgutils.alloca_once(builder, kind) for kind in kinds] for _ in range(TOGETHER)]
+        with cgutils.for_range(builder, el.I64(self.rounds // TOGETHER), intp=el.I64) as loop:
+            rounds = [builder.add(builder.mul(loop.index, el.I64(TOGETHER)), el.I64(u)) for u in range(TOGETHER)]
             elements = [builder.add(first, self._place(index)) for index in rounds]
             offsets = [self._read(index, slots) for index, slots in zip(elements, read, strict=True)]
-            for u, (index, slots) in enumerate(zip(elements, read, strict=True)):
-                term = self._single(index, [builder.load(slot) for slot in slots], offsets[u])
-                self._add(pairwise, rounds[u], [term], _bits(u))
-        self._add_to_total(pairwise)
-
-    def _sum(self) -> Any:
-        """Of the block that begins."""
-        return PairwiseSum(self.builder, self.rounds.bit_length() - 1, self.lanes, self.with_errors) if self.v.summed else None
-
-    def _add(self, pairwise: Any, index: Any, terms: list[Any], known: Sequence[int] = ()) -> None:
-        if pairwise is not None:
-            pairwise.add(self.builder, index, [(term, el.F64(0.0) if self.with_errors else None) for term in terms], known)
-
-    def _add_to_total(self, pairwise: Any) -> None:
-        """The block's sum and that of its rounding errors, by lane 0."""
-        if pairwise is None:
-            return
-        builder = self.builder
-        value, rest = sums.across_lanes(builder, pairwise.result(builder))
-        with builder.if_then(builder.icmp_signed("==", self.lane, el.I64(0))):
-            sums.exact_add(builder, self.total, value)
-            if rest is not None:
-                finite = builder.fcmp_ordered("==", F["sub"](Traced(builder, value), Traced(builder, value)).code, el.F64(0.0))
-                with builder.if_then(builder.and_(finite, builder.fcmp_unordered("!=", rest, el.F64(0.0)))):
-                    sums.exact_add(builder, self.total, rest)
+            for index, slots, places in zip(elements, read, offsets, strict=True):
+                self._single(index, [builder.load(slot) for slot in slots], places)
+        if self.sum is not None:
+            self.sum.end_block()
+            self.sum.finish(self.lane)
 
     def _place(self, index: Any) -> Any:
-        """Where this lane's elements of a round begin, in vectors: rounds come in the order of reversed bits, as the sum wants them."""
-        builder = self.builder
-        m = sums.reversed_bits(builder, index, self.rounds.bit_length() - 1)
-        return builder.add(builder.mul(m, el.I64(WARP)), self.lane)
+        """Where this lane's elements of a round begin, in vectors."""
+        return self.builder.add(self.builder.mul(index, el.I64(WARP)), self.lane)
 
     def _bytes(self, first: Any, index: Any) -> Any:
         builder = self.builder
         at = builder.mul(self._place(index), el.I64(el.VECTOR_BYTES))
         return builder.add(builder.mul(first, el.I64(el.SIZES[self.v.out])), at)
 
-    def _term(self, results: dict[str, Any]) -> Any:
-        return el.as_real(self.builder, results["loss"].code, el.F64) if self.v.summed else el.F64(0.0)
-
-    def _vector(self, words: list[list[Any]], at: Any) -> list[Any]:
+    def _vector(self, words: list[list[Any]], at: Any) -> None:
         builder, v = self.builder, self.v
-        results = [self.element.computed(list(lane)) for lane in zip(*words, strict=True)]
+        results: list[dict[str, Any]] = []
+        for lane in zip(*words, strict=True):
+            results.append(self.element.computed(list(lane)))
+            if self.sum is not None and len(results) % ADDED == 0:
+                self.sum.add([result["loss"].code for result in results[-ADDED:]])
         for name, target in zip(v.outputs, self.targets, strict=True):
             el.store_vector(builder, target, at, [result[name].code for result in results], v.out)
-        return [self._term(result) for result in results]
 
     def _read(self, index: Any, slots: list[Any]) -> list[Any]:
         """An element's operands into the slots, zeros behind the last element; where it lies in each operand and output."""
@@ -308,15 +282,17 @@ class _Blocks:
                 builder.store(el.load_at(builder, base, offset, source), slot)
         return offsets
 
-    def _single(self, index: Any, words: list[Any], offsets: list[Any]) -> Any:
-        """One element, or 0 behind the last."""
+    def _single(self, index: Any, words: list[Any], offsets: list[Any]) -> None:
+        """One element, or none behind the last."""
         builder, v = self.builder, self.v
         results = self.element.computed(words)
         exists = builder.icmp_signed("<", index, self.n)
         with builder.if_then(exists):
             for name, target, offset in zip(v.outputs, self.targets, offsets[len(v.sources) :], strict=True):
                 el.store_at(builder, target, offset, el.to_word(builder, results[name].code, v.out), v.out)
-        return builder.select(exists, self._term(results), el.F64(0.0))
+        if self.sum is not None:
+            loss = results["loss"].code
+            self.sum.add([builder.select(exists, loss, loss.type(0.0))])
 
 
 def _whole_blocks(variant: Variant) -> Any:

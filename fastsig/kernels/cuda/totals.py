@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from fastsig.kernels.cuda import elements as el
 from fastsig.kernels.cuda.elementwise_kernels import ADDRESS, WHOLE, Kernel
-from fastsig.kernels.cuda.sums import ALL_LANES, COPIES, WARP, add_to_word, shuffled
+from fastsig.kernels.cuda.sums import ALL_LANES, COPIES, WARP, add_to_word, sum_of_warp
 from fastsig.kernels.plan import SUM_DIGITS, SUM_INF, SUM_NAN, SUM_NEG_INF, SUM_WORDS
 
 _ROUNDING = {"f16": (11, -24, 15), "bf16": (8, -133, 127), "f32": (24, -149, 127), "f64": (53, -1074, 1023)}
@@ -64,12 +64,9 @@ def count(dimensions: int) -> Kernel:
     @intrinsic
     def add_of_warp(typingctx: Any, counted: Any, found: Any, lane: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            found = builder.bitcast(values[1], el.F64)  # as the shuffle has it; nothing computes with it as a real number
-            for by in (16, 8, 4, 2, 1):
-                other = builder.bitcast(shuffled(builder, found, by), el.I64)
-                found = builder.bitcast(builder.add(builder.bitcast(found, el.I64), other), el.F64)
+            found = sum_of_warp(builder, values[1])
             with builder.if_then(builder.icmp_signed("==", values[2], el.I64(0))):
-                add_to_word(builder, values[0], el.I64(0), builder.bitcast(found, el.I64))
+                add_to_word(builder, values[0], el.I64(0), found)
             return context.get_dummy_value()
 
         return types.void(counted, WHOLE, WHOLE), codegen

@@ -1,7 +1,8 @@
-"""The blocks of one pass as Numba functions: formulas and sums. Twin of ``cext/reduce_real.h`` and ``exact_sum.h``."""
+"""The blocks of one pass as Numba functions: formulas and sums. Twin of ``cext/reduce_real.h``, ``exact_block.h`` and ``exact_sum.h``."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -29,10 +30,14 @@ from fastsig.formulas.losses import (
     weighted_hess,
     weighted_loss,
 )
-from fastsig.formulas.prims import absolute, add, bits, constants, mul, select, sub
+from fastsig.formulas.prims import absolute, add, bits, constants, iadd, iand, isub, mul, select, sub, unbits
 from fastsig.kernels.numba.cache import part
 from fastsig.kernels.numba.gather import alone, load_store
-from fastsig.kernels.plan import BLOCK, SUM_INF, SUM_NAN, SUM_NEG_INF
+from fastsig.kernels.numba.primitives import _on_integers
+from fastsig.kernels.plan import SUM_DIGITS, SUM_INF, SUM_NAN, SUM_NEG_INF, UNIT_LOG2
+
+FILLED = 64
+"""Zeros fill a block up to a multiple of so many elements: whole vectors, and loops that are unrolled."""
 
 
 @cache
@@ -227,71 +232,119 @@ def alphas_of(name: str) -> Any:
     return alphas
 
 
+_or = _on_integers("or_")
+
+
+@part()
+def exact_add_integer(total, k, at):  # type: ignore[no-untyped-def]
+    """k * 2^(at - 1074) onto the digits of ``cext/exact_sum.h``."""
+    digit, shift = at >> 5, at & 31
+    low, high = (k & 0xFFFFFFFF) << shift, (k >> 32) << shift
+    total[digit] += low & 0xFFFFFFFF
+    total[digit + 1] += (low >> 32) + (high & 0xFFFFFFFF)
+    total[digit + 2] += high >> 32
+
+
 @part()
 def exact_add(total, v):  # type: ignore[no-untyped-def]
-    """The double v onto the digits of ``cext/exact_sum.h``."""
     u = bits(v)
     e = (u >> 52) & 0x7FF
     m = u & 0xFFFFFFFFFFFFF
     if e == 0x7FF:
         total[SUM_NAN if m else SUM_NEG_INF if u < 0 else SUM_INF] += 1
         return
-    if e:
-        m |= 1 << 52
-    at = e - 1 if e else 0
-    digit, shift = at >> 5, at & 31
-    low, high = (m & 0xFFFFFFFF) << shift, (m >> 32) << shift
-    sign = -1 if u < 0 else 1
-    total[digit] += sign * (low & 0xFFFFFFFF)
-    total[digit + 1] += sign * ((low >> 32) + (high & 0xFFFFFFFF))
-    total[digit + 2] += sign * (high >> 32)
+    whole = m | 1 << 52 if e else m
+    exact_add_integer(total, -whole if u < 0 else whole, e - 1 if e else 0)
+
+
+@part()
+def exact_carry(total):  # type: ignore[no-untyped-def]
+    """The same number with every digit but the last from 0 to 2^32 - 1."""
+    for i in range(SUM_DIGITS - 1):
+        total[i + 1] += total[i] >> 32
+        total[i] &= 0xFFFFFFFF
 
 
 @cache
 def block_sum_of(name: str) -> Any:
-    """block_sum(v, h, e): the sum of 1,024 elements by halving, and of its rounding errors where the type is float64."""
-    load, store = load_store("f64")
-    half_block = BLOCK // 2
+    """block_sum(v, rest, width, total): the exact sum of at most 1,024 elements. Twin of ``cext/exact_block.h``, which explains it.
+
+    ``width`` is a multiple of FILLED; what the folds left of each element is put into ``rest``.
+    """
+    load, store = load_store(name)
+    single = name == "f32"
+    real, whole = (np.float32, np.int32) if single else (np.float64, np.int64)
+    mantissa, bias, at_most, grids = (23, 127, 20, (-11, -32, -53)) if single else (52, 1023, 51, (-41, -93, 0))
+    least, magnitude, half = 1 - bias - mantissa, whole(np.iinfo(whole).max), 1 << (mantissa - 1)
+    to_first, to_second, to_third = (real(math.ldexp(1.5, grid + mantissa)) for grid in grids)
+    greatest, outside, zero = bits(real(math.ldexp(1.5, bias - 4))), at_most + single, whole(0)
 
     @part(name)
-    def widen(v, h):  # type: ignore[no-untyped-def]
+    def folded(v, rest, n):  # type: ignore[no-untyped-def]
         alone()
-        for j in range(half_block):
-            h[j] = np.float64(v[j]) + np.float64(v[j + half_block])
+        first, second, third, seen, left = zero, zero, zero, zero, zero
+        for j in range(n):
+            value = load(v, j)
+            t = add(value, to_first)
+            r = sub(value, sub(t, to_first))
+            multiple = isub(bits(t), bits(to_first))
+            first, seen = iadd(first, multiple), _or(seen, multiple)
+            t = add(r, to_second)
+            r = sub(r, sub(t, to_second))
+            second = iadd(second, isub(bits(t), bits(to_second)))
+            if single:
+                t = add(r, to_third)
+                r = sub(r, sub(t, to_third))
+                third = iadd(third, isub(bits(t), bits(to_third)))
+            store(rest, j, r)
+            left = _or(left, bits(r))
+        return first, second, third, seen, left
 
     @part(name)
-    def fold(h, half):  # type: ignore[no-untyped-def]
+    def folded_once(v, n, rounding):  # type: ignore[no-untyped-def]
         alone()
-        for j in range(half):
-            store(h, j, add(load(h, j), load(h, j + half)))
+        multiples, left = zero, zero
+        for j in range(n):
+            value = load(v, j)
+            t = add(value, rounding)
+            r = sub(value, sub(t, rounding))
+            multiples = iadd(multiples, isub(bits(t), bits(rounding)))
+            store(v, j, r)
+            left = _or(left, bits(r))
+        return multiples, left
 
     @part(name)
-    def fold_with_errors(v, h, e, half, first):  # type: ignore[no-untyped-def]
-        alone()
-        for j in range(half):
-            a, b = load(v, j), load(v, j + half)
-            s = add(a, b)
-            t = sub(s, a)
-            error = add(sub(a, sub(s, t)), sub(b, t))
-            store(e, j, select(first, error, add(error, add(load(e, j), load(e, j + half)))))
-            store(h, j, s)
+    def add_any(v, n, total):  # type: ignore[no-untyped-def]
+        most = zero
+        for j in range(n):
+            a = iand(bits(v[j]), magnitude)
+            if a > greatest:
+                exact_add(total, np.float64(v[j]))
+                v[j] = 0
+            else:
+                most = max(most, a)
+        left = most != 0
+        grid = max(np.int64(most) >> mantissa, 1) - bias + 1 - at_most
+        while left:
+            grid = max(grid, least)
+            rounding = unbits(whole((grid + mantissa + bias) << mantissa | half))
+            multiples, rest = folded_once(v, n, rounding)
+            left = iand(rest, magnitude) != 0
+            exact_add_integer(total, np.int64(multiples), grid + UNIT_LOG2)
+            grid -= at_most + 1
+        exact_carry(total)
 
-    @part()
-    def block_sum_f32(v, h, e):  # type: ignore[no-untyped-def]
-        widen(v, h)
-        half = half_block // 2
-        while half:
-            fold(h, half)
-            half //= 2
-        return h[0], 0.0
+    @part(name)
+    def block_sum(v, rest, width, total):  # type: ignore[no-untyped-def]
+        first, second, third, seen, left = folded(v, rest, width)
+        if seen < 0 or np.int64(seen) >> outside:
+            add_any(v, width, total)
+            return
+        exact_add_integer(total, np.int64(first), grids[0] + UNIT_LOG2)
+        exact_add_integer(total, np.int64(second), grids[1] + UNIT_LOG2)
+        if single:
+            exact_add_integer(total, np.int64(third), grids[2] + UNIT_LOG2)
+        if iand(left, magnitude):
+            add_any(rest, width, total)
 
-    @part()
-    def block_sum_f64(v, h, e):  # type: ignore[no-untyped-def]
-        fold_with_errors(v, h, e, half_block, True)
-        half = half_block // 2
-        while half:
-            fold_with_errors(h, h, e, half, False)
-            half //= 2
-        return h[0], e[0]
-
-    return block_sum_f32 if name == "f32" else block_sum_f64
+    return block_sum

@@ -17,7 +17,7 @@ from fastsig.kernels.numba.environment import enter_default, leave_default
 from fastsig.kernels.plan import BLOCK, FOCAL, LOGITS, PROBABILITIES, SUM_WORDS, Numbers
 from fastsig.system import first_calls, thread_pool
 
-_BUFFERS = 16
+_BUFFERS = 9
 _HEAD, _STEP = plans.HEADER, plans.SOURCE
 _BAD = (plans.BAD_TARGET, plans.BAD_PROBABILITY, plans.BAD_WEIGHT, plans.BAD_POS_WEIGHT, plans.BAD_ALPHA)
 
@@ -43,13 +43,13 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
     real = gathering.REAL[name]
     cast = np.float64 if dtype == F64 else np.float32
     size, narrow = real.bitwidth // 8, dtype < plans.F32
-    pointer, wide = gathering.pointer_to(real), gathering.pointer_to(types.float64)
+    pointer = gathering.pointer_to(real)
     gather, outside, masked = gathering.gather_of(name), gathering.outside_of(name), blocks.masked_of(name)
     terms, times = blocks.terms_of(name)
     logits = blocks.logits_of(name, plain, loss, grad, hess, mean)
     probabilities, alphas = blocks.probabilities_of(name), blocks.alphas_of(name)
     focal, focal_derivatives = blocks.focal_of(name), blocks.focal_derivatives_of(name)
-    block_sum, exact_add, put = blocks.block_sum_of(name), blocks.exact_add, _put(dtype, name)
+    block_sum, filled, put = blocks.block_sum_of(name), blocks.FILLED, _put(dtype, name)
     one, greatest = cast(1), cast(np.finfo(cast).max)
     is_logits, is_probabilities, is_focal = formula == LOGITS, formula == PROBABILITIES, formula == FOCAL
     bad_target, bad_probability, bad_weight, bad_pos_weight, bad_alpha = _BAD
@@ -83,8 +83,7 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
         step = BLOCK * 8
         xs, ts, ws, ps, ms = scratch, scratch + step, scratch + 2 * step, scratch + 3 * step, scratch + 4 * step
         ls, gs, hs = scratch + 5 * step, scratch + 6 * step, scratch + 7 * step
-        halves, errors = wide(scratch + 8 * step), wide(scratch + 9 * step)
-        unused = pointer(scratch + 10 * step)
+        unused = pointer(scratch + 8 * step)
         violations = 0
         for at in range(start, stop, BLOCK):
             n = min(stop - at, BLOCK)
@@ -152,12 +151,10 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
                 if plan[8]:
                     put(plan[8], at, h, n)
             if summed:
-                for j in range(n, BLOCK):
+                width = -(-n // filled) * filled
+                for j in range(n, width):
                     l[j] = 0
-                value, rest = block_sum(l, halves, errors)
-                exact_add(total, value)
-                if rest != 0 and value - value == 0:
-                    exact_add(total, rest)
+                block_sum(l, unused, width, total)
         leave_default(callers)
         return violations
 
