@@ -4,16 +4,23 @@ FORMULA R FN(real)(I i) {
     return sub(unbits(iadd(i, bits(K(magic)))), K(magic));
 }
 
-typedef struct { R q, s; } FN(parts);
+typedef struct { R r, s; } FN(range);
 
-FORMULA FN(parts) FN(exp_parts)(R a, R magic) {
+FORMULA FN(range) FN(exp_range)(R a, R magic) {
     R t = fma(a, K(log2e), magic);
     R n = sub(t, magic);
     R r = fma(n, -K(ln2_hi), a);
     r = fma(n, -K(ln2_lo), r);
-    R q = fma(horner(K(expm1), r), mul(r, r), r);
     R s = unbits(shl(bits(t), K(mantissa)));
-    return (FN(parts)){q, s};
+    return (FN(range)){r, s};
+}
+
+typedef struct { R q, s; } FN(parts);
+
+FORMULA FN(parts) FN(exp_parts)(R a, R magic) {
+    FN(range) e = FN(exp_range)(a, magic);
+    R q = fma(horner(K(expm1), e.r), mul(e.r, e.r), e.r);
+    return (FN(parts)){q, e.s};
 }
 
 FORMULA R FN(magnitude)(R x) {
@@ -39,10 +46,30 @@ FORMULA FN(pair) FN(tail_pair)(R a) {
     return (FN(pair)){w, mul(rest, w)};
 }
 
-FORMULA R FN(log1p_exp)(R a) {
+FORMULA R FN(log1p_exp_by_polynomial)(R a, R c) {
     FN(parts) e = FN(exp_parts)(neg(a), K(magic_up));
     R z = fma(e.q, e.s, e.s);
-    return mul(z, horner(K(log1p), mul(z, K(un_up))));
+    return fma(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_up), c);
+}
+
+FORMULA R FN(log1p_exp_by_quotient)(R a, R c) {
+    FN(range) e = FN(exp_range)(a, K(magic_down));
+    R m = sub(horner(K(coth), mul(e.r, e.r)), e.r);
+    R r = add(e.r, e.r);
+    R near = select(a < K(half_log1p), e.s, 0);
+    R s = add(add(e.s, e.s), near);
+    R one = mul(near, K(up));
+    R den = fma(m, add(s, K(un_up)), mul(r, s));
+    R q = div(fma(m, sub(1, one), neg(mul(r, one))), den);
+    R v = mul(q, K(un_up));
+    v = mul(v, v);
+    R y = fma(mul(q, v), horner(K(near_atanh), v), add(q, q));
+    return fma(y, K(un_up), add(c, select(a < K(half_log1p), K(ln2), 0)));
+}
+
+FORMULA R FN(log1p_exp)(R a, R c) {
+    if (K(by_quotient)) return FN(log1p_exp_by_quotient)(a, c);
+    return FN(log1p_exp_by_polynomial)(a, c);
 }
 
 FORMULA FN(pair) FN(log_ratio_pair)(R num, R den, R n) {

@@ -10,7 +10,7 @@ FORMULA R FN(sigmoid_grad)(R x) {
 }
 
 FORMULA R FN(softplus)(R x) {
-    return fma(FN(log1p_exp)(FN(magnitude)(x)), K(un_up), select(x > 0, x, 0));
+    return FN(log1p_exp)(FN(magnitude)(x), select(x > 0, x, 0));
 }
 
 FORMULA R FN(log_sigmoid)(R x) {

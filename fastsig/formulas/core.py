@@ -17,15 +17,22 @@ def real(i: Int) -> Real:
     return sub(unbits(iadd(i, bits(k.magic))), k.magic)
 
 
-def exp_parts(a: Real, magic: Real) -> tuple[Real, Real]:
-    """q, s with e^a 2^b = s + q s, where s = 2^(n+b) and q = e^r - 1; 0.5 ULP of e^a."""
+def exp_range(a: Real, magic: Real) -> tuple[Real, Real]:
+    """r, s with e^a 2^b = s e^r, where s = 2^(n+b)."""
     k = constants(a)
     t = fma(a, k.log2e, magic)
     n = sub(t, magic)
     r = fma(n, -k.ln2_hi, a)
     r = fma(n, -k.ln2_lo, r)
-    q = fma(horner(k.expm1, r), mul(r, r), r)
     s = unbits(shl(bits(t), k.mantissa))
+    return r, s
+
+
+def exp_parts(a: Real, magic: Real) -> tuple[Real, Real]:
+    """q, s with e^a 2^b = s + q s, where s = 2^(n+b) and q = e^r - 1; 0.5 ULP of e^a."""
+    k = constants(a)
+    r, s = exp_range(a, magic)
+    q = fma(horner(k.expm1, r), mul(r, r), r)
     return q, s
 
 
@@ -59,12 +66,42 @@ def tail_pair(a: Real) -> tuple[Real, Real]:
     return w, mul(rest, w)
 
 
-def log1p_exp(a: Real) -> Real:
-    """2^up_log2 log(1 + e^-a); 2 ULP."""
+def log1p_exp_by_polynomial(a: Real, c: Real) -> Real:
+    """c + log(1 + e^-a)."""
     k = constants(a)
     q, s = exp_parts(neg(a), k.magic_up)
     z = fma(q, s, s)
-    return mul(z, horner(k.log1p, mul(z, k.un_up)))
+    return fma(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_up, c)
+
+
+def log1p_exp_by_quotient(a: Real, c: Real) -> Real:
+    """c + log(1 + e^-a), one division being both the exponential's and the logarithm's.
+
+    With p = r coth(r/2) and m = p - r, e^r is (m + 2r)/m and z = e^-a is m/(m + 2r) 2^-n. log(1 + z) is 2 atanh(z/(2 + z)), and where
+    z > sqrt 2 - 1 it is log 2 + 2 atanh((z - 1)/(3 + z)), so that the quotient is at most 0.1716. Multiplied by m and (m + 2r) 2^n its
+    terms become fma's of what is rounded once; q is kept scaled by 2^up_log2.
+    """
+    k = constants(a)
+    r, s = exp_range(a, k.magic_down)
+    m = sub(horner(k.coth, mul(r, r)), r)
+    r = add(r, r)
+    near = select(a < k.half_log1p, s, 0)
+    s = add(add(s, s), near)
+    one = mul(near, k.up)
+    den = fma(m, add(s, k.un_up), mul(r, s))
+    q = div(fma(m, sub(1, one), neg(mul(r, one))), den)
+    v = mul(q, k.un_up)
+    v = mul(v, v)
+    y = fma(mul(q, v), horner(k.near_atanh, v), add(q, q))
+    return fma(y, k.un_up, add(c, select(a < k.half_log1p, k.ln2, 0)))
+
+
+def log1p_exp(a: Real, c: Real) -> Real:
+    """c + log(1 + e^-a), rounded once at the end; 2 ULP."""
+    k = constants(a)
+    if k.by_quotient:
+        return log1p_exp_by_quotient(a, c)
+    return log1p_exp_by_polynomial(a, c)
 
 
 def log_ratio_pair(num: Real, den: Real, n: Real) -> tuple[Real, Real]:

@@ -24,8 +24,7 @@ def sigmoid_grad(x: Real) -> Real:
 
 
 def softplus(x: Real) -> Real:
-    k = constants(x)
-    return fma(log1p_exp(magnitude(x)), k.un_up, select(x > 0, x, 0))
+    return log1p_exp(magnitude(x), select(x > 0, x, 0))
 
 
 def log_sigmoid(x: Real) -> Real:
