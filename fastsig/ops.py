@@ -6,13 +6,11 @@ Imports nothing outside the standard library, because the build of the C library
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf, nan
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Op:
+class Op(NamedTuple):
     """An elementwise operation: its name everywhere, its exact value, what is promised, and its edges."""
 
     name: str
@@ -229,8 +227,7 @@ OPS: tuple[Op, ...] = (
 BY_NAME = {op.name: op for op in OPS}
 
 
-@dataclass(frozen=True)
-class Fused:
+class Fused(NamedTuple):
     """A gate: an operation of several inputs and outputs, computed in one pass.
 
     An argument or a result of n parts is an array whose axis holds n of what the others hold one of, such as the four gates of an LSTM.

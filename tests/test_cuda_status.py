@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import re
 import subprocess
 import warnings
@@ -116,7 +117,7 @@ def test_the_gpu_before_cuda_is_started(visible: Any, management: Any, files: An
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(cuda_status, "_library", lambda *names: management)
-    monkeypatch.setattr(cuda_status.glob, "glob", lambda pattern: files if pattern.startswith("/dev/nvidia") else [])
+    monkeypatch.setattr(glob, "glob", lambda pattern: files if pattern.startswith("/dev/nvidia") else [])
     assert not cuda_status._started(Driver())
     gpu = cuda_status._capability_without_cuda()
     assert gpu == found or (isinstance(gpu, str) and found in gpu)
@@ -268,7 +269,7 @@ def test_a_linker_that_is_older_than_the_compiler(monkeypatch: pytest.MonkeyPatc
 def test_a_trial_in_another_process(code: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run = subprocess.run
     monkeypatch.setattr(cuda_status, "_MOST_SECONDS", 1 if code == "while True: pass" else 60)
-    monkeypatch.setattr(cuda_status.subprocess, "run", lambda command, **options: run([*command[:2], code], **options))
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: run([*command[:2], code], **options))
     assert re.search(words, cuda_status._tried_elsewhere(NEW)), cuda_status._tried_elsewhere(NEW)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,28 @@ CALLS = "import numpy as np; fs.sigmoid(np.ones(10)); fs.logit(0.5); fs.silu(np.
 
 def test_import_loads_no_array_library(need_numba: None) -> None:
     assert printed("import fastsig; " + LOADED) == "[]"
+
+
+def test_import_loads_what_is_used_by_all_alone() -> None:
+    loaded = printed("import fastsig; print([name for name in sys.modules if name.startswith('fastsig.')])")
+    assert "'fastsig.dispatch.availability'" in loaded
+    assert not re.search(r"fastsig\.(losses|gates|elementwise|interop|measure)", loaded)
+    beyond_numpy = printed("import numpy; before = set(sys.modules); import fastsig; print(set(sys.modules) - before)")
+    assert not re.search(r"'(subprocess|hashlib|pathlib|uuid|dataclasses|locale|inspect)'", beyond_numpy)
+
+
+@pytest.mark.parametrize("name", fs.__all__)
+def test_each_name_can_be_the_first(name: str) -> None:
+    """However it is asked for, and by many threads at once."""
+    printed(f"from fastsig import {name}")
+    ask = f"with ThreadPoolExecutor(8) as pool: found = list(pool.map(lambda _: getattr(fs, {name!r}), range(8)))"
+    code = f"import fastsig as fs; from concurrent.futures import ThreadPoolExecutor\n{ask}\nprint(all(one is fs.{name} for one in found))"
+    assert printed(code) == "True"
+
+
+def test_a_name_that_is_none_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'fastsig' has no attribute 'sigmoyd'"):
+        fs.sigmoyd  # noqa: B018
 
 
 def test_calls_load_none_either(need_c: None, need_numba: None) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from functools import cache
-
-from fastsig.kernels.stamp import source_stamp
 
 COMPILERS = (
     "nvidia-nvvm", "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink", "nvidia-nvjitlink-cu12", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12",
@@ -28,6 +25,10 @@ def version(distribution: str) -> str:
 @cache
 def stamp() -> str:
     """Over the source that kernels are made from, and over the versions of what makes them."""
+    import hashlib
+
+    from fastsig.kernels.stamp import source_stamp
+
     made_by = "".join(f"{name}={version(name)};" for name in MADE_BY)
     return hashlib.sha256((source_stamp() + made_by + sys.version).encode()).hexdigest()[:24]
 

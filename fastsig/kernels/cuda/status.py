@@ -1,17 +1,18 @@
 """Whether the CUDA backend can serve: by what is installed, by what the driver says, and by one small kernel that is compiled.
 
 No question is asked that would start CUDA in this process, because a process that has started it cannot fork children which use it.
+
+``import fastsig`` loads this module, and what only a machine with a GPU needs would be a tenth of its time: that is loaded where it is
+used, under ``first_calls.LOCK``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import glob
 import importlib
 import importlib.util
 import os
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from fastsig.kernels import code_cache
 from fastsig.kernels.cuda import packages
 from fastsig.system import first_calls
 
@@ -127,6 +127,8 @@ def _capability(driver: ctypes.CDLL) -> tuple[int, int] | str:
 
 def _capability_without_cuda() -> tuple[int, int] | str:
     """The same from NVIDIA's management library, which starts nothing; where a container has none of it, by the files of the devices."""
+    import glob
+
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
     if visible in ("", "-1", "NoDevFiles"):
         return _NO_GPU
@@ -165,6 +167,8 @@ def _tried(capability: tuple[int, int], started: bool) -> str:
 
     NVIDIA's linker starts CUDA itself, so where it has not been started, another process tries.
     """
+    from fastsig.kernels import code_cache
+
     if code_cache.load(code_cache.users_directory(), *_entry(capability)) is not None:
         return "available"
     return try_compiling(capability) if started else _tried_elsewhere(capability)
@@ -178,6 +182,8 @@ def _entry(capability: tuple[int, int]) -> tuple[str, str]:
 
 def try_compiling(capability: tuple[int, int]) -> str:
     """ "available", or what is wrong with the packages."""
+    from fastsig.kernels import code_cache
+
     try:
         compiler = load("compiler")
         with _others_warnings_ignored():
@@ -189,6 +195,8 @@ def try_compiling(capability: tuple[int, int]) -> str:
 
 
 def _tried_elsewhere(capability: tuple[int, int]) -> str:
+    import subprocess
+
     code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import try_compiling; print(try_compiling({capability}))"
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=_MOST_SECONDS, check=False)
