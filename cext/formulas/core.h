@@ -24,8 +24,7 @@ FORMULA FN(parts) FN(exp_parts)(R a, R magic) {
 }
 
 FORMULA R FN(magnitude)(R x) {
-    R a = absolute(x);
-    return select(a > K(a_max), K(a_max), a);
+    return lesser(absolute(x), K(a_max));
 }
 
 FORMULA R FN(tail)(R a, R c) {

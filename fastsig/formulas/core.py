@@ -8,7 +8,7 @@ derives them.
 
 from __future__ import annotations
 
-from .prims import Int, Real, absolute, add, bits, constants, div, fma, horner, iadd, mul, neg, select, shl, sub, unbits
+from .prims import Int, Real, absolute, add, bits, constants, div, fma, horner, iadd, lesser, mul, neg, select, shl, sub, unbits
 
 
 def real(i: Int) -> Real:
@@ -39,8 +39,7 @@ def exp_parts(a: Real, magic: Real) -> tuple[Real, Real]:
 def magnitude(x: Real) -> Real:
     """|x|, but no more than a_max, where every result has reached its limit."""
     k = constants(x)
-    a = absolute(x)
-    return select(a > k.a_max, k.a_max, a)
+    return lesser(absolute(x), k.a_max)
 
 
 def tail(a: Real, c: Real) -> Real:

@@ -98,6 +98,11 @@ def select(condition: bool, a: Real, b: Real) -> Real:
     return _real_type(a, b)(a if condition else b)
 
 
+def lesser(a: Real, b: Real) -> Real:
+    """The lesser of the two; a where it is NaN."""
+    return select(a > b, b, a)
+
+
 def bits(x: Real) -> Int:
     return x.view(_INT_OF[type(x)])
 
