@@ -15,22 +15,39 @@ FORMULA FN(range) FN(exp_range)(R a, R magic) {
     return (FN(range)){r, s};
 }
 
+FORMULA R FN(expm1_reduced)(R r) {
+    return fma(horner(K(expm1), r), mul(r, r), r);
+}
+
 typedef struct { R q, s; } FN(parts);
 
 FORMULA FN(parts) FN(exp_parts)(R a, R magic) {
     FN(range) e = FN(exp_range)(a, magic);
-    R q = fma(horner(K(expm1), e.r), mul(e.r, e.r), e.r);
-    return (FN(parts)){q, e.s};
+    return (FN(parts)){FN(expm1_reduced)(e.r), e.s};
 }
 
 FORMULA R FN(magnitude)(R x) {
-    return lesser(absolute(x), K(a_max));
+    return at_most(absolute(x), K(a_max));
+}
+
+FORMULA R FN(tail_reduced)(R r, R s, R c) {
+    R q = FN(expm1_reduced)(r);
+    R d = add(s, fma(q, s, K(un_up)));
+    return div(c, d);
 }
 
 FORMULA R FN(tail)(R a, R c) {
-    FN(parts) e = FN(exp_parts)(a, K(magic_down));
-    R d = add(e.s, fma(e.q, e.s, K(un_up)));
-    return div(c, d);
+    FN(range) e = FN(exp_range)(a, K(magic_down));
+    return FN(tail_reduced)(e.r, e.s, c);
+}
+
+/* |1 - w| or |0 - w|, the same bits: two and's take less than a choice, but where AVX-512 subtracts under a mask */
+FORMULA R FN(on_side_of)(R x, R w) {
+#if defined(__AVX512F__)
+    return select(x >= 0, sub(1, w), w);
+#else
+    return absolute(sub(select(x >= 0, 1, 0), w));
+#endif
 }
 
 typedef struct { R hi, lo; } FN(pair);
@@ -45,18 +62,15 @@ FORMULA FN(pair) FN(tail_pair)(R a) {
     return (FN(pair)){w, mul(rest, w)};
 }
 
-FORMULA R FN(log1p_exp_by_polynomial)(R a, R c) {
-    FN(parts) e = FN(exp_parts)(neg(a), K(magic_up));
-    R z = fma(e.q, e.s, e.s);
+FORMULA R FN(log1p_by_polynomial)(R z, R c) {
     return fma(mul(z, horner(K(log1p), mul(z, K(un_up)))), K(un_up), c);
 }
 
-FORMULA R FN(log1p_exp_by_quotient)(R a, R c) {
-    FN(range) e = FN(exp_range)(a, K(magic_down));
-    R m = sub(horner(K(coth), mul(e.r, e.r)), e.r);
-    R r = add(e.r, e.r);
-    R near = select(a < K(half_log1p), e.s, 0);
-    R s = add(add(e.s, e.s), near);
+FORMULA R FN(log1p_by_quotient)(R a, R r, R s, R c) {
+    R m = sub(horner(K(coth), mul(r, r)), r);
+    r = add(r, r);
+    R near = select(a < K(half_log1p), s, 0);
+    s = add(add(s, s), near);
     R one = mul(near, K(up));
     R den = fma(m, add(s, K(un_up)), mul(r, s));
     R q = div(fma(m, sub(1, one), neg(mul(r, one))), den);
@@ -66,9 +80,20 @@ FORMULA R FN(log1p_exp_by_quotient)(R a, R c) {
     return fma(y, K(un_up), add(c, select(a < K(half_log1p), K(ln2), 0)));
 }
 
+FORMULA FN(range) FN(log1p_exp_range)(R a) {
+    if (K(by_quotient)) return FN(exp_range)(a, K(magic_down));
+    FN(parts) e = FN(exp_parts)(neg(a), K(magic_up));
+    return (FN(range)){fma(e.q, e.s, e.s), e.s};
+}
+
+FORMULA R FN(log1p_exp_reduced)(R a, R r, R s, R c) {
+    if (K(by_quotient)) return FN(log1p_by_quotient)(a, r, s, c);
+    return FN(log1p_by_polynomial)(r, c);
+}
+
 FORMULA R FN(log1p_exp)(R a, R c) {
-    if (K(by_quotient)) return FN(log1p_exp_by_quotient)(a, c);
-    return FN(log1p_exp_by_polynomial)(a, c);
+    FN(range) e = FN(log1p_exp_range)(a);
+    return FN(log1p_exp_reduced)(a, e.r, e.s, c);
 }
 
 FORMULA FN(pair) FN(log_ratio_pair)(R num, R den, R n) {

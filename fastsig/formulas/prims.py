@@ -98,8 +98,8 @@ def select(condition: bool, a: Real, b: Real) -> Real:
     return _real_type(a, b)(a if condition else b)
 
 
-def lesser(a: Real, b: Real) -> Real:
-    """The lesser of the two; a where it is NaN."""
+def at_most(a: Real, b: Real) -> Real:
+    """a, but no more than b; NaN where a is."""
     return select(a > b, b, a)
 
 
