@@ -76,7 +76,8 @@ FORMULA R FN(log1p_by_quotient)(R a, R r, R s, R c) {
     R q = div(fma(m, sub(1, one), neg(mul(r, one))), den);
     R v = mul(q, K(un_up));
     v = mul(v, v);
-    R y = fma(mul(q, v), horner(K(near_atanh), v), add(q, q));
+    R y = fma(q, 2, select(a < K(half_log1p), K(ln2_rest_up), 0));
+    y = fma(mul(q, v), horner(K(near_atanh), v), y);
     return fma(y, K(un_up), add(c, select(a < K(half_log1p), K(ln2), 0)));
 }
 

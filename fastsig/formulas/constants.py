@@ -80,6 +80,8 @@ class Constants(NamedTuple):
     """log(1 + sqrt 2), rounded: there e^-a is sqrt 2 - 1, and log(1 + e^-a) half of log 2"""
     ln2: float
     """ln 2, rounded"""
+    ln2_rest_up: float
+    """2^up_log2 times what ln2 lacks, rounded"""
     atanh: tuple[float, ...]
     """log((1 + s)/(1 - s)) = 2 s + s^3 p(s^2) on |s| <= 0.2015"""
     two_atanh: tuple[float, ...]
@@ -180,6 +182,7 @@ F32 = Constants(
     ),  # max relative error 2^-30.21
     half_log1p=_hex("0x1.c34366p-1"),
     ln2=_hex("0x1.62e43p-1"),
+    ln2_rest_up=_hex("-0x1.05c61p+35"),
     atanh=(
         _hex("0x1.5555b8p-1"),
         _hex("0x1.992778p-2"),
@@ -295,6 +298,7 @@ F64 = Constants(
     ),  # max relative error 2^-59.49
     half_log1p=_hex("0x1.c34366179d427p-1"),
     ln2=_hex("0x1.62e42fefa39efp-1"),
+    ln2_rest_up=_hex("0x1.abc9e3b39803fp+72"),
     atanh=(
         _hex("0x1.55555555557bp-1"),
         _hex("0x1.99999998e1443p-2"),

@@ -104,7 +104,8 @@ def log1p_by_quotient(a: Real, r: Real, s: Real, c: Real) -> Real:
     q = div(fma(m, sub(1, one), neg(mul(r, one))), den)
     v = mul(q, k.un_up)
     v = mul(v, v)
-    y = fma(mul(q, v), horner(k.near_atanh, v), add(q, q))
+    y = fma(q, 2, select(a < k.half_log1p, k.ln2_rest_up, 0))
+    y = fma(mul(q, v), horner(k.near_atanh, v), y)
     return fma(y, k.un_up, add(c, select(a < k.half_log1p, k.ln2, 0)))
 
 
