@@ -143,8 +143,42 @@ FORMULA void look_up(uint16_t *line, const uint16_t *from, const uint16_t patche
 #define LINE_f16(op, ARITY) HALF_LINE(op, ARITY, f16)
 #define LINE_bf16(op, ARITY) HALF_LINE(op, ARITY, bf16)
 
-#define LOOP(op, ARITY, T, SFX)                                                                             \
-    FORMULA size_t op##_lines_##SFX(const T *x, const T *y, T *out, size_t n, bool stream) { \
+/* An operation in two loops over blocks, in the first level of the cache: of two shorter chains of dependent instructions a processor has
+ * more in flight than of one. Sixteen registers of each: fewer end too often, of more it sees one loop at a time (benchmarks/NOTES.md). */
+#if defined(__AVX512F__)
+enum { STEP_BYTES = 16 * 64 };
+#else
+enum { STEP_BYTES = 16 * 32 };
+#endif
+#define STEP_LINES(op, RANGE, T, SFX)                                                                       \
+    FORMULA size_t op##_lines_##SFX(const T *x, const T *y, T *out, size_t n, bool stream) {                \
+        enum { W = LINE / sizeof(T), STEP = STEP_BYTES / sizeof(T) };                                       \
+        const size_t ahead = stream ? PAGE : NEAR, whole = n / W * W;                                       \
+        (void)y;                                                                                            \
+        for (size_t from = 0, to; from < whole; from = to) {                                                \
+            _Alignas(LINE) T r[STEP], s[STEP];                                                              \
+            to = whole - from < STEP ? whole : from + STEP;                                                 \
+            for (size_t i = from; i < to; i += W) {                                                         \
+                __builtin_prefetch((const char *)(x + i) + ahead);                                          \
+                EACH for (size_t j = 0; j < W; j++) {                                                       \
+                    const range_##SFX e = RANGE##_##SFX(x[i + j]);                                          \
+                    r[i - from + j] = e.r;                                                                  \
+                    s[i - from + j] = e.s;                                                                  \
+                }                                                                                           \
+            }                                                                                               \
+            for (size_t i = from; i < to; i += W) {                                                         \
+                _Alignas(LINE) T line[W];                                                                   \
+                if (!stream) __builtin_prefetch((char *)(out + i) + ahead, 1);                              \
+                EACH for (size_t j = 0; j < W; j++)                                                         \
+                    line[j] = op##_reduced_##SFX(x[i + j], r[i - from + j], s[i - from + j]);               \
+                store_line((char *)(out + i), line, stream);                                                \
+            }                                                                                               \
+        }                                                                                                   \
+        return whole;                                                                                       \
+    }
+
+#define LINES(op, ARITY, T, SFX)                                                                            \
+    FORMULA size_t op##_lines_##SFX(const T *x, const T *y, T *out, size_t n, bool stream) {                \
         enum { W = LINE / sizeof(T) };                                                                      \
         size_t i = 0;                                                                                       \
         for (; i + W <= n; i += W) {                                                                        \
@@ -157,7 +191,9 @@ FORMULA void look_up(uint16_t *line, const uint16_t *from, const uint16_t patche
             store_line((char *)(out + i), line, stream);                                                    \
         }                                                                                                   \
         return i;                                                                                           \
-    }                                                                                                       \
+    }
+
+#define LOOP(op, ARITY, T, SFX)                                                                             \
     static void op##_stream_##SFX(const void *const *in, void *out, size_t n) {                             \
         op##_lines_##SFX(in[0], in[1], out, n, true);                                                       \
     }                                                                                                       \
@@ -180,10 +216,29 @@ FORMULA void look_up(uint16_t *line, const uint16_t *from, const uint16_t patche
     static void op##_past_##SFX(char *const *args, size_t n) {                                              \
         drive_past_caches(&(const kernel){op##_run_##SFX, op##_stream_##SFX, NIN_##ARITY, sizeof(T)}, args, n); \
     }
-#define LOOPS(op, ARITY)            \
-    LOOP(op, ARITY, uint16_t, f16)  \
-    LOOP(op, ARITY, uint16_t, bf16) \
-    LOOP(op, ARITY, float, f32)     \
+#define IN_ONE(op, RANGE, ARITY, T, SFX) LINES(op, ARITY, T, SFX)
+#define IN_TWO(op, RANGE, ARITY, T, SFX) STEP_LINES(op, RANGE, T, SFX)
+
+/* the operations in two loops, with the formula of the first; what is not here stays as it is written, and is in one */
+#if defined(__FMA__) || !defined(__x86_64__) /* the baseline's chains are of calls of fma, which end all that is in flight */
+#define TWO_sigmoid , IN_TWO, sigmoid_range
+#define TWO_sigmoid_grad , IN_TWO, sigmoid_range
+#define TWO_log_sigmoid , IN_TWO, softplus_range
+#define TWO_softplus , IN_TWO, softplus_range
+#define TWO_silu , IN_TWO, sigmoid_range
+#endif
+#define PICK_(written, loops, range, ...) loops, range
+#define PICK(...) PICK_(__VA_ARGS__)
+#define REAL_LINES_(loops, RANGE, op, ARITY, T, SFX) loops(op, RANGE, ARITY, T, SFX)
+#define REAL_LINES(...) REAL_LINES_(__VA_ARGS__)
+#define LOOPS(op, ARITY)                                                     \
+    LINES(op, ARITY, uint16_t, f16)                                          \
+    LINES(op, ARITY, uint16_t, bf16)                                         \
+    REAL_LINES(PICK(TWO_##op, IN_ONE, none, none), op, ARITY, float, f32)    \
+    REAL_LINES(PICK(TWO_##op, IN_ONE, none, none), op, ARITY, double, f64)   \
+    LOOP(op, ARITY, uint16_t, f16)                                           \
+    LOOP(op, ARITY, uint16_t, bf16)                                          \
+    LOOP(op, ARITY, float, f32)                                              \
     LOOP(op, ARITY, double, f64)
 #define UNARY(op, inputs) LOOPS(op, UNARY)
 #define BINARY(op, inputs) LOOPS(op, BINARY)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CONSTANT_ELSEWHERE(type, name, value) extern const type name __attribute__((visibility("hidden"))); const type name = value;
 #include "exact_sum.h"
 #include "fastsig_constants.h"
 #include "fastsig_version.h"

@@ -10,6 +10,9 @@ LOG1P   log1p(z) = z p(z),                   0 <= z <= 1, relative error
 ATANH   log((1+s)/(1-s)) = 2s + s^3 p(s^2),  |s| <= 0.2015, relative error
 LOGIT   log((1+s)/(1-s)) = s p(s^2),         |s| <= 0.2425, relative error
 TANH    tanh(b/2) = b/2 + b^3 p(b^2),        |b| <= 1.109375, relative error
+COTH    r coth(r/2) = p(r^2),                |r| <= ln2/2 (1 + 2^-10),
+        error of exp(r) = (p + r)/(p - r), divided by exp(r)
+NEAR    log((1+s)/(1-s)) = 2s + s^3 p(s^2),  |s| <= 0.1716, relative error
 
 The best p comes from the Remez exchange on a dense grid of Chebyshev points:
 solve for the p whose weighted error has equal size and alternating sign on
@@ -81,6 +84,12 @@ def tanh_sample(t: mpf) -> tuple[mpf, mpf]:
     return (whole - b / 2) / b**3, b**3 / whole
 
 
+def coth_sample(t: mpf) -> tuple[mpf, mpf]:
+    r = mp.sqrt(t)
+    target = r * mp.coth(r / 2)
+    return target, 2 * r / (target**2 - t)
+
+
 HALF_LN2 = mp.ln2 / 2 * (1 + mpf(2) ** -10)
 PROBLEMS = (
     Problem("EXPM1", (-HALF_LN2, HALF_LN2), expm1_sample,
@@ -93,6 +102,10 @@ PROBLEMS = (
             [(2.0,)], {"float32": (2, 3), "float64": (7, 8)}),
     Problem("TANH", (mpf(0), mpf("1.109375") ** 2), tanh_sample,
             [()], {"float32": (3, 4), "float64": (8, 9, 10)}),
+    Problem("COTH", (mpf(0), HALF_LN2**2), coth_sample,
+            [(2.0,), ()], {"float32": (2,), "float64": (4, 5)}),
+    Problem("NEAR", (mpf(0), mpf("0.1716") ** 2), atanh_sample,
+            [()], {"float32": (2,), "float64": (5, 6)}),
 )  # fmt: skip
 
 

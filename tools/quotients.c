@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#define CONSTANT_ELSEWHERE(type, name, value) static const type name = value;
 #include "fastsig_constants.h"
 
 #define FORMULA static inline __attribute__((always_inline))

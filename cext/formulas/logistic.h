@@ -1,16 +1,43 @@
 /* The elementwise family; twin of fastsig/formulas/logistic.py. */
-FORMULA R FN(sigmoid)(R x) {
-    R w = FN(tail)(FN(magnitude)(x), K(un_up));
-    return select(x >= 0, sub(1, w), w);
+FORMULA FN(range) FN(sigmoid_range)(R x) {
+    return FN(exp_range)(FN(magnitude)(x), K(magic_down));
 }
 
-FORMULA R FN(sigmoid_grad)(R x) {
-    R w = FN(tail)(FN(magnitude)(x), K(un_up));
+FORMULA R FN(sigmoid_reduced)(R x, R r, R s) {
+    R w = FN(tail_reduced)(r, s, K(un_up));
+    return FN(on_side_of)(x, w);
+}
+
+FORMULA R FN(sigmoid)(R x) {
+    FN(range) e = FN(sigmoid_range)(x);
+    return FN(sigmoid_reduced)(x, e.r, e.s);
+}
+
+FORMULA R FN(sigmoid_grad_reduced)(R x, R r, R s) {
+    R w = FN(tail_reduced)(r, s, K(un_up));
     return fma(neg(w), w, w);
 }
 
+FORMULA R FN(sigmoid_grad)(R x) {
+    FN(range) e = FN(sigmoid_range)(x);
+    return FN(sigmoid_grad_reduced)(x, e.r, e.s);
+}
+
+FORMULA FN(range) FN(softplus_range)(R x) {
+    return FN(log1p_exp_range)(FN(magnitude)(x));
+}
+
+FORMULA R FN(softplus_reduced)(R x, R r, R s) {
+    return FN(log1p_exp_reduced)(absolute(x), r, s, select(x > 0, x, 0));
+}
+
 FORMULA R FN(softplus)(R x) {
-    return fma(FN(log1p_exp)(FN(magnitude)(x)), K(un_up), select(x > 0, x, 0));
+    FN(range) e = FN(softplus_range)(x);
+    return FN(softplus_reduced)(x, e.r, e.s);
+}
+
+FORMULA R FN(log_sigmoid_reduced)(R x, R r, R s) {
+    return neg(FN(softplus_reduced)(neg(x), r, s));
 }
 
 FORMULA R FN(log_sigmoid)(R x) {
@@ -31,10 +58,14 @@ FORMULA R FN(logit)(R p) {
     return select(p > K(half), sub(0, y), y);
 }
 
-FORMULA R FN(silu)(R x) {
-    R a = FN(magnitude)(x);
-    R w = FN(tail)(a, a);
+FORMULA R FN(silu_reduced)(R x, R r, R s) {
+    R w = FN(tail_reduced)(r, s, FN(magnitude)(x));
     return fma(neg(w), K(un_up), select(x >= 0, x, K(minus_zero)));
+}
+
+FORMULA R FN(silu)(R x) {
+    FN(range) e = FN(sigmoid_range)(x);
+    return FN(silu_reduced)(x, e.r, e.s);
 }
 
 FORMULA R FN(silu_grad)(R x) {

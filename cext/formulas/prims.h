@@ -10,6 +10,7 @@
 #define neg(a) (-(R)(a))
 #define absolute(a) _Generic((R)0, float: __builtin_fabsf, double: __builtin_fabs)(a)
 #define select(c, a, b) ((c) ? (R)(a) : (R)(b))
+#define at_most(a, b) FN(at_most_of)(a, b)
 #define shl(i, n) ((I)((U)(i) << (n)))
 #define shr(i, n) ((I)((I)(i) >> (n)))
 #define iadd(i, j) ((I)((U)(i) + (U)(j)))
@@ -30,6 +31,11 @@ FORMULA R FN(real_of)(I i) {
     R x;
     __builtin_memcpy(&x, &i, sizeof x);
     return x;
+}
+
+/* in the one order of operands in which GCC takes it for x86's minimum, whose second operand is the result where one is NaN */
+FORMULA R FN(at_most_of)(R a, R b) {
+    return b < a ? b : a;
 }
 
 /* x86 has no vector conversion of 64-bit integers before AVX-512DQ: there the upper half goes into the low bits of 2^52 + 2^31 */

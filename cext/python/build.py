@@ -135,14 +135,23 @@ def literal(value: float, mark: str) -> str:
     return f"__builtin_inf{mark}()" if math.isinf(value) else value.hex() + mark
 
 
+UNKNOWN_TO_THE_COMPILER = {"a_max"}
+"""Variables, which stand in library.c: GCC makes one instruction of a minimum of two variables, and two of one with a literal."""
+ELSEWHERE = """#ifndef CONSTANT_ELSEWHERE
+#define CONSTANT_ELSEWHERE(type, name, value) extern const type name __attribute__((visibility("hidden")));
+#endif"""
+
+
 def constants_header(constants: ModuleType) -> str:
-    lines = ["/* Generated from fastsig/formulas/constants.py, which says what each is and where it comes from. */"]
+    lines = ["/* Generated from fastsig/formulas/constants.py, which says what each is and where it comes from. */", ELSEWHERE]
     tables = (("f32", "float", "f", constants.F32), ("f64", "double", "", constants.F64), ("rounded", "double", "", constants.ROUNDED))
     for suffix, real, mark, table in tables:
         for name, value in table._asdict().items():
             if isinstance(value, tuple):
                 items = ", ".join(literal(v, mark) for v in value)
                 lines.append(f"static const {real} {name}_{suffix}[] = {{{items}}};")
+            elif name in UNKNOWN_TO_THE_COMPILER:
+                lines.append(f"CONSTANT_ELSEWHERE({real}, {name}_{suffix}, {literal(value, mark)})")
             else:
                 text = f"{value}LL" if isinstance(value, int) else literal(value, mark)
                 lines.append(f"#define {name}_{suffix} {text}")

@@ -38,6 +38,8 @@ class Constants(NamedTuple):
     un_up: float
     """2^-up_log2: e^-|x| is kept scaled by 2^up_log2, so that it is a normal number for |x| <= a_max, and e^|x| by 2^-up_log2, so that
     it cannot overflow"""
+    up: float
+    """2^up_log2"""
     a_max: float
     """beyond this |x| every result has reached its limit: x e^-x rounds to 0"""
     a_far: float
@@ -67,6 +69,19 @@ class Constants(NamedTuple):
     """e^r - 1 = r + r^2 p(r) on |r| <= ln(2)/2"""
     log1p: tuple[float, ...]
     """log(1 + z) = z p(z) on [0, 1]"""
+    by_quotient: int
+    """1 where log(1 + e^-a) takes one division and the next four rows, 0 where it takes a polynomial: the division pays in float64, whose
+    polynomial is long"""
+    coth: tuple[float, ...]
+    """r coth(r/2) = p(r^2) on |r| <= ln(2)/2, so that e^r = (p + r)/(p - r)"""
+    near_atanh: tuple[float, ...]
+    """log((1 + s)/(1 - s)) = 2 s + s^3 p(s^2) on |s| <= 0.1716"""
+    half_log1p: float
+    """log(1 + sqrt 2), rounded: there e^-a is sqrt 2 - 1, and log(1 + e^-a) half of log 2"""
+    ln2: float
+    """ln 2, rounded"""
+    ln2_rest_up: float
+    """2^up_log2 times what ln2 lacks, rounded"""
     atanh: tuple[float, ...]
     """log((1 + s)/(1 - s)) = 2 s + s^3 p(s^2) on |s| <= 0.2015"""
     two_atanh: tuple[float, ...]
@@ -121,6 +136,7 @@ F32 = Constants(
     down_up=2.0**34,
     un_down_up=2.0**-34,
     un_up=2.0**-64,
+    up=2.0**64,
     a_max=109.0,
     a_far=131.0,
     lift=2.0**24,
@@ -153,6 +169,20 @@ F32 = Constants(
         _hex("0x1.4923f4p-6"),
         _hex("-0x1.af66acp-9"),
     ),  # max relative error 2^-27.5
+    by_quotient=0,
+    coth=(
+        _hex("0x1p+1"),
+        _hex("0x1.555514p-3"),
+        _hex("-0x1.6a8bccp-9"),
+    ),  # max error 2^-30.81 of e^r
+    near_atanh=(
+        _hex("0x1.55557ap-1"),
+        _hex("0x1.995ed6p-2"),
+        _hex("0x1.31e098p-2"),
+    ),  # max relative error 2^-30.21
+    half_log1p=_hex("0x1.c34366p-1"),
+    ln2=_hex("0x1.62e43p-1"),
+    ln2_rest_up=_hex("-0x1.05c61p+35"),
     atanh=(
         _hex("0x1.5555b8p-1"),
         _hex("0x1.992778p-2"),
@@ -199,6 +229,7 @@ F64 = Constants(
     down_up=2.0**64,
     un_down_up=2.0**-64,
     un_up=2.0**-128,
+    up=2.0**128,
     a_max=752.0,
     a_far=796.0,
     lift=2.0**53,
@@ -247,6 +278,27 @@ F64 = Constants(
         _hex("-0x1.31f745d6e2905p-12"),
         _hex("0x1.a9040b577525cp-16"),
     ),  # max relative error 2^-56.6
+    by_quotient=1,
+    coth=(
+        _hex("0x1p+1"),
+        _hex("0x1.555555555552dp-3"),
+        _hex("-0x1.6c16c16bd9c47p-9"),
+        _hex("0x1.1566aabf9f24cp-14"),
+        _hex("-0x1.bbd3a82380e19p-20"),
+        _hex("0x1.6347bc9ffdb6bp-25"),
+    ),  # max error 2^-62.28 of e^r
+    near_atanh=(
+        _hex("0x1.5555555555592p-1"),
+        _hex("0x1.999999997ff1bp-2"),
+        _hex("0x1.24924941e1b2dp-2"),
+        _hex("0x1.c71c521375663p-3"),
+        _hex("0x1.74663d3c2d221p-3"),
+        _hex("0x1.39a1dd4177478p-3"),
+        _hex("0x1.2f045354ca0b1p-3"),
+    ),  # max relative error 2^-59.49
+    half_log1p=_hex("0x1.c34366179d427p-1"),
+    ln2=_hex("0x1.62e42fefa39efp-1"),
+    ln2_rest_up=_hex("0x1.abc9e3b39803fp+72"),
     atanh=(
         _hex("0x1.55555555557bp-1"),
         _hex("0x1.99999998e1443p-2"),

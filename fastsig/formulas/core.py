@@ -8,7 +8,7 @@ derives them.
 
 from __future__ import annotations
 
-from .prims import Int, Real, absolute, add, bits, constants, div, fma, horner, iadd, mul, neg, select, shl, sub, unbits
+from .prims import Int, Real, absolute, add, at_most, bits, constants, div, fma, horner, iadd, mul, neg, select, shl, sub, unbits
 
 
 def real(i: Int) -> Real:
@@ -17,31 +17,53 @@ def real(i: Int) -> Real:
     return sub(unbits(iadd(i, bits(k.magic))), k.magic)
 
 
-def exp_parts(a: Real, magic: Real) -> tuple[Real, Real]:
-    """q, s with e^a 2^b = s + q s, where s = 2^(n+b) and q = e^r - 1; 0.5 ULP of e^a."""
+def exp_range(a: Real, magic: Real) -> tuple[Real, Real]:
+    """r, s with e^a 2^b = s e^r, where s = 2^(n+b)."""
     k = constants(a)
     t = fma(a, k.log2e, magic)
     n = sub(t, magic)
     r = fma(n, -k.ln2_hi, a)
     r = fma(n, -k.ln2_lo, r)
-    q = fma(horner(k.expm1, r), mul(r, r), r)
     s = unbits(shl(bits(t), k.mantissa))
-    return q, s
+    return r, s
+
+
+def expm1_reduced(r: Real) -> Real:
+    """e^r - 1 for |r| <= ln(2)/2."""
+    k = constants(r)
+    return fma(horner(k.expm1, r), mul(r, r), r)
+
+
+def exp_parts(a: Real, magic: Real) -> tuple[Real, Real]:
+    """q, s with e^a 2^b = s + q s, where s = 2^(n+b) and q = e^r - 1; 0.5 ULP of e^a."""
+    r, s = exp_range(a, magic)
+    return expm1_reduced(r), s
 
 
 def magnitude(x: Real) -> Real:
     """|x|, but no more than a_max, where every result has reached its limit."""
     k = constants(x)
-    a = absolute(x)
-    return select(a > k.a_max, k.a_max, a)
+    return at_most(absolute(x), k.a_max)
+
+
+def tail_reduced(r: Real, s: Real, c: Real) -> Real:
+    """``tail`` of what ``exp_range`` gave."""
+    k = constants(r)
+    q = expm1_reduced(r)
+    d = add(s, fma(q, s, k.un_up))
+    return div(c, d)
 
 
 def tail(a: Real, c: Real) -> Real:
     """(c/un_up) / (1 + e^a), the division itself rounding into the subnormals; 2 ULP."""
     k = constants(a)
-    q, s = exp_parts(a, k.magic_down)
-    d = add(s, fma(q, s, k.un_up))
-    return div(c, d)
+    r, s = exp_range(a, k.magic_down)
+    return tail_reduced(r, s, c)
+
+
+def on_side_of(x: Real, w: Real) -> Real:
+    """sigmoid(x) of w = sigmoid(-|x|): 1 - w for x >= 0, and w for x < 0."""
+    return select(x >= 0, sub(1, w), w)
 
 
 def tail_pair(a: Real) -> tuple[Real, Real]:
@@ -59,12 +81,55 @@ def tail_pair(a: Real) -> tuple[Real, Real]:
     return w, mul(rest, w)
 
 
-def log1p_exp(a: Real) -> Real:
-    """2^up_log2 log(1 + e^-a); 2 ULP."""
+def log1p_by_polynomial(z: Real, c: Real) -> Real:
+    """c + log(1 + z/2^up_log2)."""
+    k = constants(z)
+    return fma(mul(z, horner(k.log1p, mul(z, k.un_up))), k.un_up, c)
+
+
+def log1p_by_quotient(a: Real, r: Real, s: Real, c: Real) -> Real:
+    """c + log(1 + e^-a) of a's range, one division being both the exponential's and the logarithm's.
+
+    With p = r coth(r/2) and m = p - r, e^r is (m + 2r)/m and z = e^-a is m/(m + 2r) 2^-n. log(1 + z) is 2 atanh(z/(2 + z)), and where
+    z > sqrt 2 - 1 it is log 2 + 2 atanh((z - 1)/(3 + z)), so that the quotient is at most 0.1716. Multiplied by m and (m + 2r) 2^n its
+    terms become fma's of what is rounded once; q is kept scaled by 2^up_log2.
+    """
     k = constants(a)
+    m = sub(horner(k.coth, mul(r, r)), r)
+    r = add(r, r)
+    near = select(a < k.half_log1p, s, 0)
+    s = add(add(s, s), near)
+    one = mul(near, k.up)
+    den = fma(m, add(s, k.un_up), mul(r, s))
+    q = div(fma(m, sub(1, one), neg(mul(r, one))), den)
+    v = mul(q, k.un_up)
+    v = mul(v, v)
+    y = fma(q, 2, select(a < k.half_log1p, k.ln2_rest_up, 0))
+    y = fma(mul(q, v), horner(k.near_atanh, v), y)
+    return fma(y, k.un_up, add(c, select(a < k.half_log1p, k.ln2, 0)))
+
+
+def log1p_exp_range(a: Real) -> tuple[Real, Real]:
+    """What ``log1p_exp_reduced`` takes: a's range, or 2^up_log2 e^-a with what is not needed beside it."""
+    k = constants(a)
+    if k.by_quotient:
+        return exp_range(a, k.magic_down)
     q, s = exp_parts(neg(a), k.magic_up)
-    z = fma(q, s, s)
-    return mul(z, horner(k.log1p, mul(z, k.un_up)))
+    return fma(q, s, s), s
+
+
+def log1p_exp_reduced(a: Real, r: Real, s: Real, c: Real) -> Real:
+    """``log1p_exp`` of what ``log1p_exp_range`` gave."""
+    k = constants(a)
+    if k.by_quotient:
+        return log1p_by_quotient(a, r, s, c)
+    return log1p_by_polynomial(r, c)
+
+
+def log1p_exp(a: Real, c: Real) -> Real:
+    """c + log(1 + e^-a), rounded once at the end; 2 ULP."""
+    r, s = log1p_exp_range(a)
+    return log1p_exp_reduced(a, r, s, c)
 
 
 def log_ratio_pair(num: Real, den: Real, n: Real) -> tuple[Real, Real]:

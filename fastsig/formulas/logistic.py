@@ -3,29 +3,60 @@
 With w = 1/(1 + e^|x|), the smaller of sigmoid(x) and sigmoid(-x), everything is w, 1 - w or a product of the two, and w keeps
 its accuracy down to the last subnormal. softplus is max(x, 0) + log(1 + e^-|x|), and tanh(x) is 2 sigmoid(2x) - 1. Here x is a
 logit and p a probability.
+
+An operation in two steps has a function for each: ``..._range`` gives the r and s of ``exp_range``, ``..._reduced`` the result of them.
+Loops over arrays do the first for a block of elements and then the second, since either is a shorter chain of dependent instructions.
 """
 
 from __future__ import annotations
 
-from .core import log1p_exp, magnitude, tail, tail_pair
+from .core import exp_range, log1p_exp_range, log1p_exp_reduced, magnitude, on_side_of, tail, tail_pair, tail_reduced
 from .prims import Real, absolute, add, bits, constants, div, fma, horner, iadd, iand, isub, mul, neg, select, sub, to_real, unbits
 
 
+def sigmoid_range(x: Real) -> tuple[Real, Real]:
+    k = constants(x)
+    return exp_range(magnitude(x), k.magic_down)
+
+
+def sigmoid_reduced(x: Real, r: Real, s: Real) -> Real:
+    k = constants(x)
+    w = tail_reduced(r, s, k.un_up)
+    return on_side_of(x, w)
+
+
 def sigmoid(x: Real) -> Real:
-    k = constants(x)
-    w = tail(magnitude(x), k.un_up)
-    return select(x >= 0, sub(1, w), w)
+    r, s = sigmoid_range(x)
+    return sigmoid_reduced(x, r, s)
 
 
-def sigmoid_grad(x: Real) -> Real:
+def sigmoid_grad_reduced(x: Real, r: Real, s: Real) -> Real:
     k = constants(x)
-    w = tail(magnitude(x), k.un_up)
+    w = tail_reduced(r, s, k.un_up)
     return fma(neg(w), w, w)
 
 
+def sigmoid_grad(x: Real) -> Real:
+    r, s = sigmoid_range(x)
+    return sigmoid_grad_reduced(x, r, s)
+
+
+def softplus_range(x: Real) -> tuple[Real, Real]:
+    return log1p_exp_range(magnitude(x))
+
+
+def softplus_reduced(x: Real, r: Real, s: Real) -> Real:
+    return log1p_exp_reduced(absolute(x), r, s, select(x > 0, x, 0))
+
+
 def softplus(x: Real) -> Real:
-    k = constants(x)
-    return fma(log1p_exp(magnitude(x)), k.un_up, select(x > 0, x, 0))
+    r, s = softplus_range(x)
+    return softplus_reduced(x, r, s)
+
+
+def log_sigmoid_reduced(x: Real, r: Real, s: Real) -> Real:
+    """The range is softplus(x)'s, for it is one of |x|."""
+    return neg(softplus_reduced(neg(x), r, s))
 
 
 def log_sigmoid(x: Real) -> Real:
@@ -53,15 +84,19 @@ def logit(p: Real) -> Real:
     return select(p > k.half, sub(0, y), y)
 
 
-def silu(x: Real) -> Real:
+def silu_reduced(x: Real, r: Real, s: Real) -> Real:
     """max(x, 0) - |x| w, with |x| w kept scaled, so that it is rounded into the subnormals once, also where w alone is subnormal.
 
     The zero of the maximum is -0, so that silu(-0) and the limit at -inf are -0.
     """
     k = constants(x)
-    a = magnitude(x)
-    w = tail(a, a)
+    w = tail_reduced(r, s, magnitude(x))
     return fma(neg(w), k.un_up, select(x >= 0, x, k.minus_zero))
+
+
+def silu(x: Real) -> Real:
+    r, s = sigmoid_range(x)
+    return silu_reduced(x, r, s)
 
 
 def silu_grad(x: Real) -> Real:

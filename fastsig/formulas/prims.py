@@ -101,6 +101,11 @@ def select(condition: bool, a: Real, b: Real) -> Real:
     return _real_type(a, b)(a if condition else b)
 
 
+def at_most(a: Real, b: Real) -> Real:
+    """a, but no more than b; NaN where a is."""
+    return select(a > b, b, a)
+
+
 def bits(x: Real) -> Int:
     return x.view(_INT_OF[type(x)])
 

@@ -125,6 +125,7 @@ _INSTRUCTIONS: dict[str, Callable[..., Any]] = {
     "div": _div,
     "neg": _negative,
     "absolute": _magnitude,
+    "at_most": lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), b, a),
     "bits": lambda builder, x: builder.bitcast(x, _INTEGER_OF[str(x.type)]),
     "unbits": lambda builder, i: builder.bitcast(i, _REAL_OF[i.type.width]),
     "shl": lambda builder, i, n: builder.shl(i, n),

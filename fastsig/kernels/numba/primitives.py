@@ -60,6 +60,9 @@ _neg = _on_reals("neg", lambda context, builder, a: builder.fneg(a))
 _absolute = _on_reals("absolute", _emit_absolute)
 
 
+_at_most = _on_reals("at_most", lambda context, builder, a, b: builder.select(builder.fcmp_ordered("<", b, a), b, a))
+
+
 @intrinsic
 def _select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
     real = _real_among((a, b))
@@ -126,6 +129,7 @@ def _register(name: str, operation: Any) -> None:
 
 _INTRINSICS = {
     "fma": _fma, "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _neg, "absolute": _absolute, "select": _select,
+    "at_most": _at_most,
     "bits": _reinterpret(_INT_OF), "unbits": _reinterpret(_REAL_OF), "horner": _horner,
     "shl": _on_integers("shl"), "shr": _on_integers("ashr"), "iadd": _on_integers("add"), "isub": _on_integers("sub"),
     "iand": _on_integers("and_"), "to_real": _to_real,
