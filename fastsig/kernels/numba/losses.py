@@ -138,9 +138,9 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
                     alphas(t, weight, pos_weight, pointer(ws), n)
                     weight = pointer(ws)
                 if hess:
-                    focal_derivatives(x, t, weight, unused, pointer(ms), g, h, n, k)
+                    focal_derivatives(x, t, weight, unused, pointer(ps), pointer(ls), pointer(ms), g, h, n, k)
                 else:
-                    focal(x, t, weight, unused, l, g, n, k)
+                    focal(x, t, weight, unused, pointer(ps), pointer(hs), l, g, n, k)
             elif summed:
                 for j in range(n):
                     l[j] = weight[j]
