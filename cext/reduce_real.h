@@ -59,12 +59,15 @@ static bool FN(outside)(const R *v, size_t n, R greatest) {
 /* ---- one block of each formula; n elements ---- */
 typedef struct { R keep, floor, scale, scale_lo, alpha, beta, gamma, gamma_lo; bool whole; } FN(numbers);
 
-FORMULA void FN(logits)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, size_t n, FN(numbers) k, bool plain, bool mean) {
+/* `weight` where that is what pos and miss add up to: without positive weights. */
+FORMULA void FN(logits)(
+    const R *x, const R *pos, const R *miss, const R *weight, R *l, R *g, R *h, size_t n, FN(numbers) k, bool plain, bool sum, bool mean
+) {
     LOOP(n) {
         R xj = x[j], pj = pos[j];
         R mj = plain ? sub(1, pj) : miss[j];
-        R both = plain ? (R)1 : add(pj, mj);
-        FN(exponential) e = FN(exp_parts_up)(absolute(xj));
+        R both = plain ? (R)1 : sum ? add(pj, mj) : weight[j];
+        FN(exponential) e = plain ? FN(exp_parts_up)(absolute(xj)) : FN(exp_parts_far)(absolute(xj));
         R z = FN(exp_of)(e.p, e.s);
         if (l) l[j] = plain ? FN(plain_loss)(xj, z, pj, mj) : FN(weighted_loss)(xj, z, pj, mj, both);
         R w = FN(lesser_up)(e.q, e.s);
@@ -76,17 +79,19 @@ FORMULA void FN(logits)(const R *x, const R *pos, const R *miss, R *l, R *g, R *
 
 /* A result that nobody wants goes to `unused`, so that the compiler sees which there are: else it makes a masked store of each, which
  * takes Zen longer than all the arithmetic. */
-static void FN(logits_block)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, R *unused, size_t n, FN(numbers) k) {
+static void FN(logits_block)(
+    const R *x, const R *pos, const R *miss, const R *weight, R *l, R *g, R *h, R *unused, size_t n, FN(numbers) k
+) {
     const bool mean = k.scale != 1, loss = l != NULL, grad = g != NULL;
     if (!loss) l = unused;
     if (!grad) g = unused;
-#define CASES(plain)                                                                     \
-    if (h && loss) FN(logits)(x, pos, miss, l, g, h, n, k, plain, false);                \
-    else if (h) FN(logits)(x, pos, miss, NULL, g, h, n, k, plain, false);                \
-    else if (!grad) FN(logits)(x, pos, miss, l, NULL, NULL, n, k, plain, false);         \
-    else if (mean) FN(logits)(x, pos, miss, l, g, NULL, n, k, plain, true);              \
-    else FN(logits)(x, pos, miss, l, g, NULL, n, k, plain, false);
-    if (miss) { CASES(false) } else { CASES(true) }
+#define CASES(plain, sum)                                                                           \
+    if (h && loss) FN(logits)(x, pos, miss, weight, l, g, h, n, k, plain, sum, false);              \
+    else if (h) FN(logits)(x, pos, miss, weight, NULL, g, h, n, k, plain, sum, false);              \
+    else if (!grad) FN(logits)(x, pos, miss, weight, l, NULL, NULL, n, k, plain, sum, false);       \
+    else if (mean) FN(logits)(x, pos, miss, weight, l, g, NULL, n, k, plain, sum, true);            \
+    else FN(logits)(x, pos, miss, weight, l, g, NULL, n, k, plain, sum, false);
+    if (!miss) { CASES(true, false) } else if (weight) { CASES(false, false) } else { CASES(false, true) }
 #undef CASES
 }
 
@@ -263,14 +268,14 @@ static int FN(evaluate)(const FN(pass) *pass, FN(operands) of, R *const to[OUT_C
     }
     if (!pass->plain) violations |= FN(violations)(check, of.x, of.t, of.weight, of.pos_weight, n);
     if (formula == FORMULA_LOGITS && pass->plain) {
-        FN(logits_block)(of.x, of.t, NULL, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], b->unused, n, k);
+        FN(logits_block)(of.x, of.t, NULL, NULL, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], b->unused, n, k);
     } else if (formula == FORMULA_LOGITS) {
         LOOP(n) {
             b->misses[j] = mul(of.weight[j], FN(smoothed)(sub(1, of.t[j]), k.keep, k.floor));
             b->ts[j] = mul(of.weight[j], FN(smoothed)(of.t[j], k.keep, k.floor));
         }
         if (pass->has_pos) LOOP(n) b->ts[j] = mul(b->ts[j], of.pos_weight[j]);
-        FN(logits_block)(of.x, b->ts, b->misses, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], b->unused, n, k);
+        FN(logits_block)(of.x, b->ts, b->misses, pass->has_pos ? NULL : of.weight, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], b->unused, n, k);
     } else if (formula == FORMULA_PROBABILITIES) {
         LOOP(n) to[OUT_LOSS][j] = FN(weighted)(FN(bce)(of.x[j], of.t[j]), of.weight[j]);
     } else if (formula == FORMULA_FOCAL) {

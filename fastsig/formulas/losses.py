@@ -90,7 +90,7 @@ def weighed_up(v_up: Real, w: Real) -> Real:
 
 
 def weighted_loss(x: Real, z: Real, pos: Real, miss: Real, both: Real) -> Real:
-    """|x| u + both log(1 + e^-|x|), both = pos + miss."""
+    """|x| u + both log(1 + e^-|x|), both = pos + miss, which is the weight where no pos_weight is between."""
     u = select(x >= 0, miss, pos)
     h = select(u == 0, 0, absolute(x))
     return fma(h, u, mul(weighed_up(log1p_to_weigh(z), both), unit_of(both)))

@@ -106,10 +106,11 @@ class _Element:
         if not v.plain:
             miss = F["mul"](weight, F["smoothed"](miss, n["keep"], n["floor"]))
             pos = F["mul"](weight, F["smoothed"](t, n["keep"], n["floor"]))
+            both = weight
             if "pos_weight" in given:
                 pos = F["mul"](pos, given["pos_weight"])
-            both = F["add"](pos, miss)
-        p, q, s = F["exp_parts_up"](F["absolute"](x))
+                both = F["add"](pos, miss)
+        p, q, s = F["exp_parts_up" if v.plain else "exp_parts_far"](F["absolute"](x))
         z = F["exp_of"](p, s)
         results = {}
         if v.summed or "loss" in v.outputs:

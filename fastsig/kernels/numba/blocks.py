@@ -44,18 +44,21 @@ from fastsig.kernels.plan import BLOCK, SUM_INF, SUM_NAN, SUM_NEG_INF
 
 
 @cache
-def logits_of(name: str, plain: bool, want_loss: bool, want_grad: bool, want_hess: bool, mean: bool) -> Callable[..., Any]:
+def logits_of(
+    name: str, plain: bool, pos_weight: bool, want_loss: bool, want_grad: bool, want_hess: bool, mean: bool
+) -> Callable[..., Any]:
+    """One block; without positive weights what the two terms weigh adds up to the weight."""
     load, store = load_store(name)
     one = np.float32(1) if name == "f32" else np.float64(1)
 
-    @part(name, plain, want_loss, want_grad, want_hess, mean)
-    def logits(x, pos, miss, l, g, h, n, s, s_lo):  # type: ignore[no-untyped-def]
+    @part(name, plain, pos_weight, want_loss, want_grad, want_hess, mean)
+    def logits(x, pos, miss, weight, l, g, h, n, s, s_lo):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
             xj, pj = load(x, j), load(pos, j)
             mj = sub(1, pj) if plain else load(miss, j)
-            both = one if plain else add(pj, mj)
-            p, q, s_up = exp_parts_up(absolute(xj))
+            both = one if plain else add(pj, mj) if pos_weight else load(weight, j)
+            p, q, s_up = exp_parts_up(absolute(xj)) if plain else exp_parts_far(absolute(xj))
             z = exp_of(p, s_up)
             if want_loss:
                 store(l, j, plain_loss(xj, z, pj, mj) if plain else weighted_loss(xj, z, pj, mj, both))
