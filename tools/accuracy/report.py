@@ -115,9 +115,10 @@ def _losses(results: list[Result]) -> list[str]:
         "## Losses",
         (
             "Largest error in ULP and what is allowed, with \\* of all 2^32 logits and both targets, else found by a search that climbs "
-            "from the worst of a sample. Weights are 2^-10 to 2^10, logits of samples at most 10^4, probabilities normal numbers. A gradient "
-            "with soft or smoothed targets is counted in ULP of the greater of (pos + miss) sigmoid(x) and pos, the difference of which it "
-            "is (pos and miss as in [losses.md](losses.md)); that of the focal loss and its hessian in ULP of the largest of their terms."
+            "from the worst of a sample. Weights are 2^-10 to 2^10, logits of samples at most 10^4, probabilities normal numbers. A "
+            "gradient with soft or smoothed targets is counted in ULP of the greater of (pos + miss) sigmoid(x) and pos, the difference "
+            "of which it is (pos = w p t', miss = w (1 - t') as in [losses.md](losses.md)); with soft targets that of the focal loss, and "
+            "always its hessian, in ULP of the largest of their terms."
         ),
         _table(head, rows),
         f"Reductions, against the exact sum of the elements, at most {losses.SUM_CEILING} ULP: {told}." if sums else "",
