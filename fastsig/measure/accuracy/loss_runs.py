@@ -27,6 +27,8 @@ from fastsig.system.cpu import available_cpus
 EXHAUSTIVE = tuple(loss for loss in LOSSES if loss.exhaustive)
 COUNT = 1 << 17
 GENERATIONS = 8
+THOROUGH = 3.0
+"""how much larger samples, and how much longer climbs are in an exhaustive run"""
 PARENTS, CHILDREN, SETTLED = 192, 24, 12
 LARGEST_WEIGHT = 2.0**10
 """and 2^-10 the least: the bounds hold for products of weights up to 2^30, beyond which a tail may be lost"""
@@ -48,7 +50,7 @@ def run(formats: list[Format], serving: list[Engine], thorough: bool, part: Any,
             for kind in ("hard", "soft"):
                 if kind == "soft" or not (everything and loss.exhaustive):
                     bar.begin(1, f"{loss.name} {fmt.name} {kind}")
-                    found += sampled(loss, fmt, kind, serving, 10.0 if thorough else 1.0)
+                    found += sampled(loss, fmt, kind, serving, THOROUGH if thorough else 1.0)
         found += sums(fmt, serving[0])
         for result in found:
             result.formulas, result.commit = sources.here().formula_hash(result.op, fmt.name), records.commit()
@@ -89,7 +91,7 @@ def _chunk(index: int, backend: str, measure: bool, part: int | None) -> dict[st
                         for output, value, (want, scale) in zip(
                             loss.outputs, got, loss.reference(tuple(c.astype(np.float64) for c in columns), four[side]), strict=True
                         ):
-                            found[loss.op(output)].merge(tally(want, value, columns, exhaustive.F32, scale=scale))
+                            found[loss.op(output)].merge(_tally(want, value, columns, scale))
                 if loss.gamma is None and measure:
                     mirrored += sum(_unlike(kept[side, 1], kept[1 - side, 0]) for side in (0, 1))
     record: dict[str, Any] = {"crc": crc}
@@ -97,6 +99,13 @@ def _chunk(index: int, backend: str, measure: bool, part: int | None) -> dict[st
         record["mirrored"] = mirrored
         record["found"] = {name: (t.worst, t.at, t.got, t.wrong, t.count) for name, t in found.items()}
     return record
+
+
+def _tally(want: Array, value: Array, columns: tuple[Array, ...], scale: Any) -> Tally:
+    """Of what is correctly rounded, as most of the numbers near 0 and far from it are, only the count."""
+    if (want.astype(np.float32) == value).all():
+        return Tally(0.5, tuple(int(exhaustive.F32.bits(c[:1])[0]) for c in columns), int(exhaustive.F32.bits(value[:1])[0]), 0, len(value))
+    return tally(want, value, columns, exhaustive.F32, scale=scale)
 
 
 def _unlike(one: tuple[Array, ...], other: tuple[Array, ...]) -> int:
