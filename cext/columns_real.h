@@ -113,7 +113,8 @@ static int FN(plain_part)(const FN(walk) *walk, part of) {
             if (gradient) __builtin_prefetch(g.at + g.ahead + j, 1, 2);                                                           \
         }                                                                                                                         \
         if (check && FN(outside)((const R *)t.at, WINDOW_ROWS, 1)) violations = BAD_TARGET;                                       \
-        FN(logits)((const R *)x.at, (const R *)t.at, NULL, l, gradient ? (R *)g.at : NULL, NULL, WINDOW_ROWS, k, true, mean);     \
+        R *const to = gradient ? (R *)g.at : NULL;                                                                                \
+        FN(logits)((const R *)x.at, (const R *)t.at, NULL, NULL, l, to, NULL, WINDOW_ROWS, k, true, false, mean);                 \
     }
     if (!g.at) { COLUMNS(false, false) } else if (k.scale != 1) { COLUMNS(true, true) } else { COLUMNS(true, false) }
 #undef COLUMNS

@@ -59,14 +59,18 @@ static bool FN(outside)(const R *v, size_t n, R greatest) {
 /* ---- one block of each formula; n elements ---- */
 typedef struct { R keep, floor, scale, scale_lo, alpha, beta, gamma, gamma_lo; bool whole; } FN(numbers);
 
-FORMULA void FN(logits)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, size_t n, FN(numbers) k, bool plain, bool mean) {
+/* `weight` where that is what pos and miss add up to: without positive weights. */
+FORMULA void FN(logits)(
+    const R *x, const R *pos, const R *miss, const R *weight, R *l, R *g, R *h, size_t n, FN(numbers) k, bool plain, bool sum, bool mean
+) {
     LOOP(n) {
         R xj = x[j], pj = pos[j];
         R mj = plain ? sub(1, pj) : miss[j];
-        R both = plain ? (R)1 : add(pj, mj);
-        R z = FN(exp_up)(absolute(xj));
+        R both = plain ? (R)1 : sum ? add(pj, mj) : weight[j];
+        FN(exponential) e = plain ? FN(exp_parts_up)(absolute(xj)) : FN(exp_parts_far)(absolute(xj));
+        R z = FN(exp_of)(e.p, e.s);
         if (l) l[j] = plain ? FN(plain_loss)(xj, z, pj, mj) : FN(weighted_loss)(xj, z, pj, mj, both);
-        R w = FN(lesser_up)(z);
+        R w = FN(lesser_up)(e.q, e.s);
         R d = FN(weighted_grad)(xj, w, pj, mj, both);
         if (g) g[j] = mean ? FN(scaled)(d, k.scale, k.scale_lo) : d;
         if (h) h[j] = FN(weighted_hess)(w, both);
@@ -75,65 +79,100 @@ FORMULA void FN(logits)(const R *x, const R *pos, const R *miss, R *l, R *g, R *
 
 /* A result that nobody wants goes to `unused`, so that the compiler sees which there are: else it makes a masked store of each, which
  * takes Zen longer than all the arithmetic. */
-static void FN(logits_block)(const R *x, const R *pos, const R *miss, R *l, R *g, R *h, R *unused, size_t n, FN(numbers) k) {
+static void FN(logits_block)(
+    const R *x, const R *pos, const R *miss, const R *weight, R *l, R *g, R *h, R *unused, size_t n, FN(numbers) k
+) {
     const bool mean = k.scale != 1, loss = l != NULL, grad = g != NULL;
     if (!loss) l = unused;
     if (!grad) g = unused;
-#define CASES(plain)                                                                     \
-    if (h && loss) FN(logits)(x, pos, miss, l, g, h, n, k, plain, false);                \
-    else if (h) FN(logits)(x, pos, miss, NULL, g, h, n, k, plain, false);                \
-    else if (!grad) FN(logits)(x, pos, miss, l, NULL, NULL, n, k, plain, false);         \
-    else if (mean) FN(logits)(x, pos, miss, l, g, NULL, n, k, plain, true);              \
-    else FN(logits)(x, pos, miss, l, g, NULL, n, k, plain, false);
-    if (miss) { CASES(false) } else { CASES(true) }
+#define CASES(plain, sum)                                                                           \
+    if (h && loss) FN(logits)(x, pos, miss, weight, l, g, h, n, k, plain, sum, false);              \
+    else if (h) FN(logits)(x, pos, miss, weight, NULL, g, h, n, k, plain, sum, false);              \
+    else if (!grad) FN(logits)(x, pos, miss, weight, l, NULL, NULL, n, k, plain, sum, false);       \
+    else if (mean) FN(logits)(x, pos, miss, weight, l, g, NULL, n, k, plain, sum, true);            \
+    else FN(logits)(x, pos, miss, weight, l, g, NULL, n, k, plain, sum, false);
+    if (!miss) { CASES(true, false) } else if (weight) { CASES(false, false) } else { CASES(false, true) }
 #undef CASES
 }
 
-static void FN(focal_block)(const R *x, const R *t, const R *weight, R *l, R *g, R *m, R *unused, size_t n, FN(numbers) k) {
+/* Of an element's focal loss what its value and its derivatives are made of; they are multiplied by the share and by m^gamma. */
+typedef struct { FN(pair) log; R w_up, m, loss, slope, share, more; } FN(focal_parts);
+
+FORMULA FN(focal_parts) FN(focal)(R x, R t, R weight, FN(exponential) e, FN(numbers) k) {
+    FN(pair) lesser = FN(focal_lesser_up)(e.q, e.s);
+    R w = mul(lesser.hi, K(down));
+    FN(pair) log = FN(focal_log)(e.p, e.s, w);
+    R m = FN(focal_miss)(x, w, t);
+    R rest = FN(focal_miss_rest)(x, w, lesser.lo, t, m, log.hi);
+    R more = mul(k.whole ? k.gamma : 0, rest);
+    R loss = FN(focal_loss)(x, t, log.hi, log.lo, more);
+    R slope = FN(focal_slope)(x, w, lesser.lo, t, m, loss, k.gamma, add(more, rest));
+    R share = mul(weight, FN(focal_share)(t, k.alpha, k.beta));
+    return (FN(focal_parts)){log, lesser.hi, m, loss, slope, share, more};
+}
+
+/* m^gamma for a gamma that is no whole number */
+FORMULA R FN(focal_raised)(R x, R t, R m, FN(numbers) k) {
+    FN(exponential) e = FN(exp_parts_up)(absolute(x));
+    return FN(focal_power)(x, FN(exp_of)(e.p, e.s), t, m, k.gamma, k.gamma_lo);
+}
+
+static void FN(focal_block)(const R *x, const R *t, const R *weight, R *l, R *g, R *m, R *p, R *p_lo, R *unused, size_t n, FN(numbers) k) {
     if (!g) g = unused;
     LOOP(n) {
-        R z = FN(exp_up)(absolute(x[j])), w = mul(FN(lesser_up)(z), K(down)), tj = t[j];
-        R loss = FN(plain_loss)(x[j], z, tj, sub(1, tj));
-        R share = mul(weight[j], FN(focal_share)(tj, k.alpha, k.beta));
-        m[j] = FN(focal_miss)(x[j], w, tj);
-        g[j] = mul(share, FN(focal_slope)(x[j], w, tj, m[j], loss, k.gamma));
-        l[j] = FN(weighted)(loss, share);
+        FN(focal_parts) f = FN(focal)(x[j], t[j], weight[j], FN(exp_parts_up)(absolute(x[j])), k);
+        m[j] = f.m;
+        p[j] = f.share;
+        p_lo[j] = 0;
+        g[j] = f.slope;
+        l[j] = FN(counting)(f.loss, f.share);
     }
     if (!k.whole) LOOP(n) {
-        R f = FN(focal_power)(x[j], FN(exp_up)(absolute(x[j])), t[j], m[j], k.gamma, k.gamma_lo);
-        g[j] = mul(g[j], f);
-        l[j] = FN(weighted)(l[j], f);
+        FN(pair) y = FN(focal_times)(p[j], 0, FN(focal_raised)(x[j], t[j], m[j], k));
+        p[j] = y.hi, p_lo[j] = y.lo;
     }
     else for (int i = 0; i < (int)k.gamma; i++) LOOP(n) {
-        g[j] = mul(g[j], m[j]);
-        l[j] = FN(weighted)(l[j], m[j]);
+        FN(pair) y = FN(focal_times)(p[j], p_lo[j], m[j]);
+        p[j] = y.hi, p_lo[j] = y.lo;
+    }
+    LOOP(n) {
+        g[j] = FN(focal_product)(p[j], p_lo[j], g[j]);
+        l[j] = FN(focal_product)(p[j], p_lo[j], l[j]);
     }
     if (k.scale != 1) LOOP(n) g[j] = FN(scaled)(g[j], k.scale, k.scale_lo);
 }
 
 /* Gradient and hessian; the gradient is that of focal_block. The hessian is counted in `unit` until the power is multiplied. */
-static void FN(focal_derivatives)(const R *x, const R *t, const R *weight, R *g, R *h, R *m, R *unit, size_t n, FN(numbers) k) {
+static void FN(focal_derivatives)(
+    const R *x, const R *t, const R *weight, R *g, R *h, R *m, R *p, R *p_lo, R *unit, size_t n, FN(numbers) k
+) {
     LOOP(n) {
-        R xj = x[j], tj = t[j], z = FN(exp_far)(absolute(xj)), w = FN(lesser_up)(z);
-        R loss = FN(plain_loss)(FN(capped)(xj), z, tj, sub(1, tj));
-        R share = mul(weight[j], FN(focal_share)(tj, k.alpha, k.beta));
-        R miss = FN(focal_miss)(xj, mul(w, K(down)), tj);
-        m[j] = miss;
-        unit[j] = FN(unit_of)(share);
-        g[j] = mul(share, FN(focal_slope)(xj, mul(w, K(down)), tj, miss, loss, k.gamma));
-        h[j] = FN(weighed_up)(FN(focal_curve)(xj, z, w, tj, miss, loss, k.gamma), share);
+        R xj = x[j], tj = t[j];
+        FN(exponential) e = FN(exp_parts_far)(absolute(xj));
+        FN(focal_parts) f = FN(focal)(xj, tj, weight[j], e, k);
+        R loss = FN(focal_loss)(FN(capped)(xj), tj, f.log.hi, f.log.lo, 0);
+        R curve = FN(focal_curve)(xj, FN(exp_of)(e.p, e.s), f.w_up, tj, f.m, loss, k.gamma);
+        m[j] = f.m;
+        p[j] = f.share;
+        p_lo[j] = 0;
+        unit[j] = FN(unit_of)(f.share);
+        g[j] = f.slope;
+        h[j] = FN(weighed_up)(fma(curve, f.more, curve), f.share);
     }
     if (!k.whole) LOOP(n) {
-        R f = FN(focal_power)(x[j], FN(exp_up)(absolute(x[j])), t[j], m[j], k.gamma, k.gamma_lo);
-        g[j] = mul(g[j], f);
-        h[j] = mul(mul(h[j], f), unit[j]);
+        R power = FN(focal_raised)(x[j], t[j], m[j], k);
+        FN(pair) y = FN(focal_times)(p[j], 0, power);
+        p[j] = y.hi, p_lo[j] = y.lo;
+        h[j] = mul(h[j], power);
     }
-    else {
-        for (int i = 0; i < (int)k.gamma; i++) LOOP(n) {
-            g[j] = mul(g[j], m[j]);
-            h[j] = mul(h[j], m[j]);
-        }
-        LOOP(n) h[j] = mul(h[j], unit[j]);
+    else for (int i = 0; i < (int)k.gamma; i++) LOOP(n) {
+        FN(pair) y = FN(focal_times)(p[j], p_lo[j], m[j]);
+        p[j] = y.hi, p_lo[j] = y.lo;
+        h[j] = mul(h[j], m[j]);
+    }
+    LOOP(n) {
+        g[j] = FN(focal_product)(p[j], p_lo[j], g[j]);
+        h[j] = mul(h[j], unit[j]);
     }
 }
 
@@ -189,7 +228,7 @@ static void FN(prefetch)(const fastsig_source *in, int64_t from, int64_t stop) {
 
 /* ---- a pass, block by block ---- */
 typedef struct {
-    _Alignas(LINE) R xs[BLOCK], ts[BLOCK], weights[BLOCK], poss[BLOCK], misses[BLOCK], outs[OUT_COUNT][BLOCK], terms[BLOCK], unused[BLOCK];
+    _Alignas(LINE) R xs[BLOCK], ts[BLOCK], weights[BLOCK], poss[BLOCK], misses[BLOCK], outs[OUT_COUNT][BLOCK], terms[BLOCK], powers[2][BLOCK], unused[BLOCK];
 } FN(blocks);
 
 /* one pass, with what each of its blocks needs */
@@ -228,14 +267,14 @@ static int FN(evaluate)(const FN(pass) *pass, FN(operands) of, R *const to[OUT_C
     }
     if (!pass->plain) violations |= FN(violations)(check, of.x, of.t, of.weight, of.pos_weight, n);
     if (formula == FORMULA_LOGITS && pass->plain) {
-        FN(logits_block)(of.x, of.t, NULL, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], b->unused, n, k);
+        FN(logits_block)(of.x, of.t, NULL, NULL, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], b->unused, n, k);
     } else if (formula == FORMULA_LOGITS) {
         LOOP(n) {
             b->misses[j] = mul(of.weight[j], FN(smoothed)(sub(1, of.t[j]), k.keep, k.floor));
             b->ts[j] = mul(of.weight[j], FN(smoothed)(of.t[j], k.keep, k.floor));
         }
         if (pass->has_pos) LOOP(n) b->ts[j] = mul(b->ts[j], of.pos_weight[j]);
-        FN(logits_block)(of.x, b->ts, b->misses, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], b->unused, n, k);
+        FN(logits_block)(of.x, b->ts, b->misses, pass->has_pos ? NULL : of.weight, to[OUT_LOSS], to[OUT_GRAD], to[OUT_HESS], b->unused, n, k);
     } else if (formula == FORMULA_PROBABILITIES) {
         LOOP(n) to[OUT_LOSS][j] = FN(weighted)(FN(bce)(of.x[j], of.t[j]), of.weight[j]);
     } else if (formula == FORMULA_FOCAL) {
@@ -244,8 +283,8 @@ static int FN(evaluate)(const FN(pass) *pass, FN(operands) of, R *const to[OUT_C
             LOOP(n) b->weights[j] = mul(of.weight[j], FN(focal_share)(of.t[j], of.pos_weight[j], sub(1, of.pos_weight[j])));
             of.weight = b->weights;
         }
-        if (to[OUT_HESS]) FN(focal_derivatives)(of.x, of.t, of.weight, to[OUT_GRAD], to[OUT_HESS], b->terms, b->misses, n, k);
-        else FN(focal_block)(of.x, of.t, of.weight, to[OUT_LOSS], to[OUT_GRAD], b->terms, b->unused, n, k);
+        if (to[OUT_HESS]) FN(focal_derivatives)(of.x, of.t, of.weight, to[OUT_GRAD], to[OUT_HESS], b->terms, b->powers[0], b->powers[1], b->misses, n, k);
+        else FN(focal_block)(of.x, of.t, of.weight, to[OUT_LOSS], to[OUT_GRAD], b->terms, b->powers[0], b->powers[1], b->unused, n, k);
     } else if (pass->p->sum) {
         LOOP(n) to[OUT_LOSS][j] = of.weight[j];
     }

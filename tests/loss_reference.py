@@ -45,10 +45,11 @@ def bce_logits(x: float, t: float, w: float = 1, p: float = 1, s: float = 0) -> 
 
 
 def gradient_scale(x: float, t: float, w: float = 1, p: float = 1, s: float = 0) -> Any:
-    """What a gradient that cancels is measured by: the greater of its two terms."""
+    """What a gradient that cancels is measured by: the greater of both sigmoid(x) and pos, whose difference it is."""
     hit, miss = smooth(t, s)
-    _, _, sigmoid, rest = _parts(x)
-    return mpmath.mpf(w) * max(miss * sigmoid, hit * mpmath.mpf(p) * rest)
+    hit *= mpmath.mpf(p)
+    _, _, sigmoid, _ = _parts(x)
+    return mpmath.mpf(w) * max((hit + miss) * sigmoid, hit)
 
 
 def focal(x: float, t: float, alpha: float | None, gamma: float) -> tuple[Any, Any]:

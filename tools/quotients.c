@@ -63,18 +63,26 @@ FORMULA float quotient(float n, float d, int error) {
 #undef SFX
 
 static int differ(float a, float b) { return bits_of_right(a) != bits_of_right(b); }
+#define PAIRS_DIFFER(a, b) (differ((a).hi, (b).hi) + differ((a).lo, (b).lo))
 
 int main(void) {
-    long silus = 0, lessers = 0;
-    const uint32_t last = (uint32_t)bits_of_right(K(a_max)) + 1; /* behind it every magnitude is taken for a_max */
-#pragma omp parallel for reduction(+ : silus, lessers)
+    long silus = 0, lessers = 0, focals = 0;
+    const uint32_t last = (uint32_t)bits_of_right(K(a_far)) + 1; /* behind it every magnitude is taken for a_far, or for a_max */
+#pragma omp parallel for reduction(+ : silus, lessers, focals)
     for (uint32_t u = 0; u <= last; u++) {
-        const float x = real_of_right((int32_t)u), z = exp_up_right(x);
-        const float silu = silu_right(x), other = silu_right(-x), lesser = lesser_up_right(z);
+        const float x = real_of_right((int32_t)u);
+        const exponential_right e = exp_parts_up_right(x), far = exp_parts_far_right(x);
+        const float silu = silu_right(x), other = silu_right(-x), lesser = lesser_up_right(e.q, e.s);
         silus += differ(silu, silu_low(x)) + differ(silu, silu_near(x)) + differ(silu, silu_high(x));
         silus += differ(other, silu_low(-x)) + differ(other, silu_near(-x)) + differ(other, silu_high(-x));
-        lessers += differ(lesser, lesser_up_low(z)) + differ(lesser, lesser_up_near(z)) + differ(lesser, lesser_up_high(z));
+        lessers += differ(lesser, lesser_up_low(e.q, e.s)) + differ(lesser, lesser_up_near(e.q, e.s)) + differ(lesser, lesser_up_high(e.q, e.s));
+        for (int i = 0; i < 2; i++) {
+            const float q = i ? far.q : e.q, s = i ? far.s : e.s;
+            const pair_right focal = focal_lesser_up_right(q, s);
+            focals += PAIRS_DIFFER(focal, focal_lesser_up_low(q, s)) + PAIRS_DIFFER(focal, focal_lesser_up_near(q, s));
+            focals += PAIRS_DIFFER(focal, focal_lesser_up_high(q, s));
+        }
     }
-    printf("silu %ld lesser_up %ld\n", silus, lessers);
-    return silus || lessers;
+    printf("silu %ld lesser_up %ld focal_lesser_up %ld\n", silus, lessers, focals);
+    return silus || lessers || focals;
 }

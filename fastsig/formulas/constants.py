@@ -67,8 +67,13 @@ class Constants(NamedTuple):
     """ln 2 - ln2_hi, rounded"""
     expm1: tuple[float, ...]
     """e^r - 1 = r + r^2 p(r) on |r| <= ln(2)/2"""
+    expm1_even: tuple[float, ...]
+    expm1_odd: tuple[float, ...]
+    """p(r) = even(r^2) + r odd(r^2): every second coefficient each"""
     log1p: tuple[float, ...]
     """log(1 + z) = z p(z) on [0, 1]"""
+    log1p_rest: tuple[float, ...]
+    """p(z) = 1 + z rest(z): all coefficients but the first"""
     by_quotient: int
     """1 where log(1 + e^-a) takes one division and the next four rows, 0 where it takes a polynomial: the division pays in float64, whose
     polynomial is long"""
@@ -124,6 +129,27 @@ class Constants(NamedTuple):
     nan: float = nan
 
 
+_EXPM1_F32 = (
+    _hex("0x1.fffffcp-2"),
+    _hex("0x1.555492p-3"),
+    _hex("0x1.5558b4p-5"),
+    _hex("0x1.123998p-7"),
+    _hex("0x1.6a48bcp-10"),
+)  # max error 2^-28.25 of e^r; with the first fixed at 1/2 it is 2^-28.02, and sigmoid_grad 2.0034 ULP instead of 1.997
+
+_LOG1P_F32 = (
+    _hex("0x1p+0"),
+    _hex("-0x1.ffffd2p-2"),
+    _hex("0x1.554ddp-2"),
+    _hex("-0x1.ff23e8p-3"),
+    _hex("0x1.934b6ep-3"),
+    _hex("-0x1.3a43e6p-3"),
+    _hex("0x1.b4b0ep-4"),
+    _hex("-0x1.d6b8c2p-5"),
+    _hex("0x1.4923f4p-6"),
+    _hex("-0x1.af66acp-9"),
+)  # max relative error 2^-27.5
+
 F32 = Constants(
     mantissa=23,
     bias=127,
@@ -150,25 +176,11 @@ F32 = Constants(
     log2e=_hex("0x1.715476p+0"),
     ln2_hi=_hex("0x1.62e4p-1"),  # 16 bits
     ln2_lo=_hex("0x1.7f7d1cp-20"),
-    expm1=(
-        _hex("0x1.fffffcp-2"),
-        _hex("0x1.555492p-3"),
-        _hex("0x1.5558b4p-5"),
-        _hex("0x1.123998p-7"),
-        _hex("0x1.6a48bcp-10"),
-    ),  # max error 2^-28.25 of e^r; with the first fixed at 1/2 it is 2^-28.02, and sigmoid_grad 2.0034 ULP instead of 1.997
-    log1p=(
-        _hex("0x1p+0"),
-        _hex("-0x1.ffffd2p-2"),
-        _hex("0x1.554ddp-2"),
-        _hex("-0x1.ff23e8p-3"),
-        _hex("0x1.934b6ep-3"),
-        _hex("-0x1.3a43e6p-3"),
-        _hex("0x1.b4b0ep-4"),
-        _hex("-0x1.d6b8c2p-5"),
-        _hex("0x1.4923f4p-6"),
-        _hex("-0x1.af66acp-9"),
-    ),  # max relative error 2^-27.5
+    expm1=_EXPM1_F32,
+    expm1_even=_EXPM1_F32[0::2],
+    expm1_odd=_EXPM1_F32[1::2],
+    log1p=_LOG1P_F32,
+    log1p_rest=_LOG1P_F32[1:],
     by_quotient=0,
     coth=(
         _hex("0x1p+1"),
@@ -217,6 +229,43 @@ F32 = Constants(
     class_top_log2=96.0,
 )
 
+_EXPM1_F64 = (
+    _hex("0x1p-1"),
+    _hex("0x1.5555555555501p-3"),
+    _hex("0x1.55555555531cdp-5"),
+    _hex("0x1.11111111289ap-7"),
+    _hex("0x1.6c16c17cd81cep-10"),
+    _hex("0x1.a01a011bdadp-13"),
+    _hex("0x1.a019aae3e8bcbp-16"),
+    _hex("0x1.71df55774c115p-19"),
+    _hex("0x1.289fdaad15772p-22"),
+    _hex("0x1.ad20999b06a09p-26"),
+)  # max error 2^-57.4 of e^r
+
+_LOG1P_F64 = (
+    _hex("0x1p+0"),
+    _hex("-0x1.fffffffffff9fp-2"),
+    _hex("0x1.555555555105p-2"),
+    _hex("-0x1.fffffffdd494cp-3"),
+    _hex("0x1.99999951f9458p-3"),
+    _hex("-0x1.55554fbe4871ep-3"),
+    _hex("0x1.2491fed899136p-3"),
+    _hex("-0x1.fffa8bbd33877p-4"),
+    _hex("0x1.c6f6a7d01c98p-4"),
+    _hex("-0x1.98d294e9442e2p-4"),
+    _hex("0x1.712df00f6359ap-4"),
+    _hex("-0x1.4b0210faab3bcp-4"),
+    _hex("0x1.202dd29e4d463p-4"),
+    _hex("-0x1.d710f2c86192ep-5"),
+    _hex("0x1.5a88b4f6442c5p-5"),
+    _hex("-0x1.b631a173586d5p-6"),
+    _hex("0x1.c57dbf5b77dd1p-7"),
+    _hex("-0x1.6b4d1dd8e5246p-8"),
+    _hex("0x1.a25a2ada5c381p-10"),
+    _hex("-0x1.31f745d6e2905p-12"),
+    _hex("0x1.a9040b577525cp-16"),
+)  # max relative error 2^-56.6
+
 F64 = Constants(
     mantissa=52,
     bias=1023,
@@ -243,41 +292,11 @@ F64 = Constants(
     log2e=_hex("0x1.71547652b82fep+0"),
     ln2_hi=_hex("0x1.62e42fefa38p-1"),  # 42 bits
     ln2_lo=_hex("0x1.ef35793c7673p-45"),
-    expm1=(
-        _hex("0x1p-1"),
-        _hex("0x1.5555555555501p-3"),
-        _hex("0x1.55555555531cdp-5"),
-        _hex("0x1.11111111289ap-7"),
-        _hex("0x1.6c16c17cd81cep-10"),
-        _hex("0x1.a01a011bdadp-13"),
-        _hex("0x1.a019aae3e8bcbp-16"),
-        _hex("0x1.71df55774c115p-19"),
-        _hex("0x1.289fdaad15772p-22"),
-        _hex("0x1.ad20999b06a09p-26"),
-    ),  # max error 2^-57.4 of e^r
-    log1p=(
-        _hex("0x1p+0"),
-        _hex("-0x1.fffffffffff9fp-2"),
-        _hex("0x1.555555555105p-2"),
-        _hex("-0x1.fffffffdd494cp-3"),
-        _hex("0x1.99999951f9458p-3"),
-        _hex("-0x1.55554fbe4871ep-3"),
-        _hex("0x1.2491fed899136p-3"),
-        _hex("-0x1.fffa8bbd33877p-4"),
-        _hex("0x1.c6f6a7d01c98p-4"),
-        _hex("-0x1.98d294e9442e2p-4"),
-        _hex("0x1.712df00f6359ap-4"),
-        _hex("-0x1.4b0210faab3bcp-4"),
-        _hex("0x1.202dd29e4d463p-4"),
-        _hex("-0x1.d710f2c86192ep-5"),
-        _hex("0x1.5a88b4f6442c5p-5"),
-        _hex("-0x1.b631a173586d5p-6"),
-        _hex("0x1.c57dbf5b77dd1p-7"),
-        _hex("-0x1.6b4d1dd8e5246p-8"),
-        _hex("0x1.a25a2ada5c381p-10"),
-        _hex("-0x1.31f745d6e2905p-12"),
-        _hex("0x1.a9040b577525cp-16"),
-    ),  # max relative error 2^-56.6
+    expm1=_EXPM1_F64,
+    expm1_even=_EXPM1_F64[0::2],
+    expm1_odd=_EXPM1_F64[1::2],
+    log1p=_LOG1P_F64,
+    log1p_rest=_LOG1P_F64[1:],
     by_quotient=1,
     coth=(
         _hex("0x1p+1"),

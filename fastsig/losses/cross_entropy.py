@@ -79,8 +79,9 @@ def bce_with_logits(
 
     Notes
     -----
-    Accuracy: each element at most 3 ULP, 1 more with each of weight, pos_weight and label_smoothing. Sums are exact
-    and rounded once: the bits do not depend on threads, strides, order, chunks or backend.
+    Accuracy: each element at most 2.5 ULP with targets 0 and 1, 3 with soft ones; 1 more with each of weight and pos_weight, and another
+    1 where they or label_smoothing meet soft targets. Sums are exact and rounded once: the bits do not depend on threads, strides,
+    order, chunks or backend.
 
     Edges: an infinite logit has the limit, 0 or inf, never NaN. A NaN logit gives NaN unless masked. weight 0 makes an infinite
     loss 0, but not NaN.
@@ -150,7 +151,7 @@ def bce(
 
     Notes
     -----
-    Accuracy: each element at most 3 ULP, 4 with weight; sums as in `bce_with_logits`.
+    Accuracy: each element at most 3 ULP, 5 with weight; sums as in `bce_with_logits`.
 
     Edges: the logarithm is not clamped: p = 0 with t = 1 is inf, where torch, which clamps log at -100, says 100.
 
@@ -217,8 +218,8 @@ def bce_with_logits_value_and_grad(
 
     Notes
     -----
-    Accuracy: the gradient at most 3 ULP, in ULP of max(sigmoid(x), t) where t is soft; 1 more with each of weight, pos_weight and
-    label_smoothing. Both tails keep their accuracy down to the last subnormal. Masked elements have gradient 0.
+    Accuracy: the gradient at most 2.5 ULP with targets 0 and 1, 3 with soft ones, then in ULP of max(sigmoid(x), t); with options as the
+    loss. Both tails keep their accuracy down to the last subnormal. Masked elements have gradient 0.
 
     Source: fastsig/formulas/losses.py.
 
@@ -281,7 +282,8 @@ def bce_with_logits_grad_hess(
 
     Notes
     -----
-    Accuracy: grad as there, hess at most 3 ULP and 1 more with each of weight, pos_weight and label_smoothing.
+    Accuracy: grad as there, hess at most 2 ULP; with options 2.25 and 1 more with each of weight, pos_weight and label_smoothing,
+    another 1.25 where pos_weight meets soft or smoothed targets.
 
     Source: fastsig/formulas/losses.py.
 

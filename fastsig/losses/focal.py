@@ -57,8 +57,9 @@ def sigmoid_focal_loss(
 
     Notes
     -----
-    Accuracy: each element at most 4 + 2 * gamma ULP with t of 0 or 1, whether gamma is whole or not, and 5 + 2.5 * gamma with a
-    soft t; 1 more with weight. float16 and bfloat16 are computed in float32 and rounded once. Sums as in `bce_with_logits`.
+    Accuracy: with t of 0 or 1 each element at most 4 ULP with gamma 0, 1 and 2, 4.5 with 3, and 4 + 2 * gamma with any other; at most
+    7 + 5 * gamma with a soft t; 1 more with weight. float16 and bfloat16 are computed in float32 and rounded once. Sums as in
+    `bce_with_logits`.
 
     Source: fastsig/formulas/losses.py; Lin et al., "Focal Loss for Dense Object Detection", 2017.
 
@@ -122,7 +123,7 @@ def sigmoid_focal_loss_value_and_grad(
 
     Notes
     -----
-    Accuracy: with t of 0 or 1 at most 4 + 2 * gamma ULP, 1 more with weight. With a soft t the derivative has zeros and cancels
+    Accuracy: with t of 0 or 1 that of the loss. With a soft t the derivative has zeros and cancels
     near them.
 
     Source: fastsig/formulas/losses.py.
@@ -191,7 +192,7 @@ def sigmoid_focal_loss_grad_hess(
     The focal loss is not convex: its hessian is negative where a logit is far on the wrong side, from x = 2.79 on with gamma = 2 and
     t = 0. Methods that need a positive one put a floor under it, as the boosting objectives of docs/boosting.md do.
 
-    Accuracy: grad as there. With t of 0 or 1 hess is within 5 + 2 * gamma ULP, in ULP of the largest of its three terms, which
+    Accuracy: grad as there. With t of 0 or 1 hess is within 6 + 2 * gamma ULP, in ULP of the largest of its three terms, which
     cancel where it changes its sign; 1 more with weight.
 
     Edges: an infinite logit has the limit, which is 0. gamma of 0 gives the hessian of cross-entropy. A weight, however large, makes

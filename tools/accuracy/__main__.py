@@ -10,6 +10,7 @@ from rich.console import Console
 
 from fastsig.measure.accuracy import cli, exhaustive, records
 from fastsig.measure.formats import FORMATS
+from fastsig.ops import BY_NAME
 from tools.accuracy import recording, report, worst_inputs
 
 
@@ -48,7 +49,7 @@ def _work(options: argparse.Namespace) -> int:
     options.peers = options.peers or (options.write and options.exhaustive and not options.ops)
     done = cli.measured(options, options.changed or "", options.budget)
     if options.keep:
-        found = [(r.key, [r.at]) for r in done.results if r.at and FORMATS[r.dtype].width > 16]
+        found = [(r.key, [r.at]) for r in done.results if r.at and FORMATS[r.dtype].width > 16 and r.op in BY_NAME]
         worst_inputs.keep([*done.worst_inputs, *found], done.plan.engines[0])
     status = cli.told(options, done)
     if options.write:

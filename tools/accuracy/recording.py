@@ -12,6 +12,7 @@ from fastsig.measure.accuracy import records
 from fastsig.measure.accuracy.cli import Measured
 from fastsig.measure.accuracy.correct_rounding import Checked
 from fastsig.measure.accuracy.result import Result
+from fastsig.ops import BY_NAME
 from fastsig.system.atomic_files import write_text
 
 RANK = {"sample": 0, "slice": 0, "mpmath": 1, "all": 1, "exhaustive": 1}
@@ -35,7 +36,7 @@ def write(done: Measured) -> None:
             old[r.key] = r.record()
         elif not _same(r, Result(**before)):
             old[r.key] = _worse(r, Result(**before)).record()
-        if r.dtype in ("float32", "float64"):
+        if r.dtype in ("float32", "float64") and r.op in BY_NAME:
             _remember(data["regressions"], r.op, r.dtype, [r.at])
     data["results"] = [old[k] for k in sorted(old)]
     for (op, dtype, _), inputs in done.worst_inputs:

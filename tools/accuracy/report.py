@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from fastsig.measure.accuracy import records
+from fastsig.measure.accuracy import losses, records
 from fastsig.measure.accuracy.result import Result
 from fastsig.measure.accuracy.sources import here
 from fastsig.measure.formats import FORMATS
@@ -41,7 +41,7 @@ MODES = {"exhaustive": "all 2^32 inputs", "all": "all 65,536 inputs"}
 def _results(data: dict[str, Any]) -> list[Result]:
     from fastsig.ops import BY_NAME
 
-    order = {name: i for i, name in enumerate(BY_NAME)}
+    order = {name: i for i, name in enumerate([*BY_NAME, *losses.names()])}
     results = [Result(**r) for r in data["results"]]
     return sorted(results, key=lambda r: (order[r.op], r.targets, DTYPES.index(r.dtype)))
 
@@ -75,7 +75,7 @@ def _own(r: Result | None) -> str:
 
 def readme(data: dict[str, Any]) -> str:
     """The short table, between the markers."""
-    by = {r.key: r for r in _results(data)}
+    by = {r.key: r for r in _results(data) if not _of_losses(r)}
     ops = list(dict.fromkeys(r.op for r in by.values() if not r.targets))
     rows = [[f"`{op}`", *(_own(by.get((op, d, ""))) for d in DTYPES)] for op in ops]
     full = all(by[k].mode == "exhaustive" for k in by if k[1] == "float32" and not k[2])
@@ -89,12 +89,49 @@ def readme(data: dict[str, Any]) -> str:
     )
 
 
+def _of_losses(r: Result) -> bool:
+    return r.op in losses.names()
+
+
+def _losses(results: list[Result]) -> list[str]:
+    """A line for each loss, with the largest errors of its results and their bounds, float32 and float64."""
+    if not results:
+        return []
+    by = {r.key: r for r in results}
+    rows = []
+    for loss in losses.LOSSES:
+        for kind, targets in (("hard", "0, 1"), ("soft", "soft")):
+            row = [loss.name, targets]
+            for dtype in ("float32", "float64"):
+                for output in losses.OUTPUTS:
+                    r = by.get((loss.op(output), dtype, kind))
+                    row.append(f"{r.worst:.2f}{'*' * (r.mode == 'exhaustive')} of {r.ceiling:g}" if r else "")
+            if any(row[2:]):
+                rows.append(row)
+    sums = [r for r in results if r.op.rpartition(": ")[2] in losses.SUMS]
+    told = ", ".join(f"{r.op} {r.dtype} {r.worst:.4f}" for r in sums)
+    head = ["loss", "t", *(f"{output}, {dtype}" for dtype in ("float32", "float64") for output in losses.OUTPUTS)]
+    return [
+        "## Losses",
+        (
+            "Largest error in ULP and what is allowed, with \\* of all 2^32 logits and both targets, else found by a search that climbs "
+            "from the worst of a sample. Weights are 2^-10 to 2^10, logits of samples at most 10^4, probabilities normal numbers. A "
+            "gradient with soft or smoothed targets is counted in ULP of the greater of (pos + miss) sigmoid(x) and pos, the difference "
+            "of which it is (pos = w p t', miss = w (1 - t') as in [losses.md](losses.md)); with soft targets that of the focal loss, and "
+            "always its hessian, in ULP of the largest of their terms."
+        ),
+        _table(head, rows),
+        f"Reductions, against the exact sum of the elements, at most {losses.SUM_CEILING} ULP: {told}." if sums else "",
+    ]
+
+
 def document(data: dict[str, Any]) -> str:
     """The whole of docs/accuracy.md."""
     results = _results(data)
     rows = [
         [f"`{r.op}`{r.label[len(r.op) :]}", r.dtype, f"{r.worst:.4f}", _at(r), str(r.ceiling), f"{r.wrong:,}", _short_inputs(r)]
         for r in results
+        if not _of_losses(r)
     ]
     parts = [
         "# Accuracy",
@@ -108,6 +145,7 @@ def document(data: dict[str, Any]) -> str:
             "hold for every backend: C in each instruction set and Numba give the same bits, which the same command checks."
         ),
         _table(["operation", "dtype", "max ULP", "at", "allowed", "not correctly rounded", "of"], rows),
+        *_losses([r for r in results if _of_losses(r)]),
         _notes(),
         *_properties(results),
         *_worst(data),

@@ -107,17 +107,19 @@ class _Element:
         if not v.plain:
             miss = F["mul"](weight, F["smoothed"](miss, n["keep"], n["floor"]))
             pos = F["mul"](weight, F["smoothed"](t, n["keep"], n["floor"]))
+            both = weight
             if "pos_weight" in given:
                 pos = F["mul"](pos, given["pos_weight"])
-            both = F["add"](pos, miss)
-        z = F["exp_up"](F["absolute"](x))
+                both = F["add"](pos, miss)
+        p, q, s = F["exp_parts_up" if v.plain else "exp_parts_far"](F["absolute"](x))
+        z = F["exp_of"](p, s)
         results = {}
         if v.summed or "loss" in v.outputs:
             results["loss"] = F["plain_loss"](x, z, pos, miss) if v.plain else F["weighted_loss"](x, z, pos, miss, both)
         if "grad" in v.outputs:
-            results["grad"] = F["weighted_grad"](x, UNGUARDED["lesser_up"](z), pos, miss, both)
+            results["grad"] = F["weighted_grad"](x, UNGUARDED["lesser_up"](q, s), pos, miss, both)
         if "hess" in v.outputs:
-            results["hess"] = F["weighted_hess"](UNGUARDED["lesser_up"](z), both)
+            results["hess"] = F["weighted_hess"](UNGUARDED["lesser_up"](q, s), both)
         return results
 
     def _probabilities(self, x: Any, t: Any, weight: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -132,49 +134,62 @@ class _Element:
         return self._focal_derivatives(x, t, weight) if "hess" in self.variant.outputs else self._focal_loss(x, t, weight)
 
     def _focal_loss(self, x: Any, t: Any, weight: Any) -> dict[str, Any]:
-        builder, n, mul, weighted = self.builder, self.numbers, F["mul"], F["weighted"]
-        z = F["exp_up"](F["absolute"](x))
-        w = mul(UNGUARDED["lesser_up"](z), F["constants"](z).down)
-        loss = F["plain_loss"](x, z, t, F["sub"](1, t))
-        share = mul(weight, F["focal_share"](t, n["alpha"], n["beta"]))
-        m = F["focal_miss"](x, w, t)
-        slots = {name: cgutils.alloca_once(builder, self.real) for name in ("grad", "loss")}
-
-        def times(factor: Any) -> None:
-            builder.store(mul(Traced(builder, builder.load(slots["grad"])), factor).code, slots["grad"])
-            builder.store(weighted(Traced(builder, builder.load(slots["loss"])), factor).code, slots["loss"])
-
-        builder.store(mul(share, F["focal_slope"](x, w, t, m, loss, n["gamma"])).code, slots["grad"])
-        builder.store(weighted(loss, share).code, slots["loss"])
-        with builder.if_then(builder.icmp_signed("<", self.power, el.I64(0))):
-            times(F["focal_power"](x, z, t, m, n["gamma"], n["gamma_lo"]))
-        with cgutils.for_range(builder, self.power, intp=el.I64):
-            times(m)
-        return {name: Traced(builder, builder.load(slot)) for name, slot in slots.items()}
+        product = F["focal_product"]
+        p, q, s = F["exp_parts_up"](F["absolute"](x))
+        f = self._focal_parts(x, t, weight, p, q, s)
+        loss = F["counting"](f["loss"], f["share"])
+        power = self._power(x, t, F["exp_of"](p, s), f)
+        return {"grad": product(power["p"], power["p_lo"], f["slope"]), "loss": product(power["p"], power["p_lo"], loss)}
 
     def _focal_derivatives(self, x: Any, t: Any, weight: Any) -> dict[str, Any]:
+        n, mul = self.numbers, F["mul"]
+        p, q, s = F["exp_parts_far"](F["absolute"](x))
+        f = self._focal_parts(x, t, weight, p, q, s)
+        loss = F["focal_loss"](F["capped"](x), t, f["v"], f["v_lo"], 0)
+        curve = F["focal_curve"](x, F["exp_of"](p, s), f["w_up"], t, f["m"], loss, n["gamma"])
+        hess = F["weighed_up"](F["fma"](curve, f["more"], curve), f["share"])
+        near, _, near_s = F["exp_parts_up"](F["absolute"](x))
+        power = self._power(x, t, F["exp_of"](near, near_s), f, hess)
+        grad = F["focal_product"](power["p"], power["p_lo"], f["slope"])
+        return {"grad": grad, "hess": mul(power["hess"], F["unit_of"](f["share"]))}
+
+    def _focal_parts(self, x: Any, t: Any, weight: Any, p: Any, q: Any, s: Any) -> dict[str, Any]:
+        """What value and derivatives are made of, to be multiplied by the share and by m^gamma."""
         builder, n, mul = self.builder, self.numbers, F["mul"]
-        z = F["exp_far"](F["absolute"](x))
-        w_up = F["lesser_up"](z)
-        w = mul(w_up, F["constants"](z).down)
-        loss = F["plain_loss"](F["capped"](x), z, t, F["sub"](1, t))
-        share = mul(weight, F["focal_share"](t, n["alpha"], n["beta"]))
+        w_up, w_rest = UNGUARDED["focal_lesser_up"](q, s)
+        w = mul(w_up, F["constants"](x).down)
+        v, v_lo = F["focal_log"](p, s, w)
         m = F["focal_miss"](x, w, t)
-        slots = {name: cgutils.alloca_once(builder, self.real) for name in ("grad", "hess")}
+        rest = F["focal_miss_rest"](x, w, w_rest, t, m, v)
+        is_whole = Traced(builder, builder.icmp_signed(">=", self.power, el.I64(0)))
+        more = mul(F["select"](is_whole, n["gamma"], 0), rest)
+        loss = F["focal_loss"](x, t, v, v_lo, more)
+        slope = F["focal_slope"](x, w, w_rest, t, m, loss, n["gamma"], F["add"](more, rest))
+        share = mul(weight, F["focal_share"](t, n["alpha"], n["beta"]))
+        return {"v": v, "v_lo": v_lo, "w_up": w_up, "m": m, "loss": loss, "slope": slope, "share": share, "more": more}
+
+    def _power(self, x: Any, t: Any, z: Any, f: dict[str, Any], hess: Any = None) -> dict[str, Any]:
+        """The share times m^gamma as a pair, p and p_lo; and what a hessian is after it."""
+        builder, n = self.builder, self.numbers
+        begins = {"p": f["share"], "p_lo": Traced(builder, self.real(0.0))} | ({} if hess is None else {"hess": hess})
+        slots = {name: cgutils.alloca_once_value(builder, value.code) for name, value in begins.items()}
+
+        def now() -> dict[str, Any]:
+            return {name: Traced(builder, builder.load(slot)) for name, slot in slots.items()}
 
         def times(factor: Any) -> None:
-            for slot in slots.values():
-                builder.store(mul(Traced(builder, builder.load(slot)), factor).code, slot)
+            before = now()
+            after = dict(zip(("p", "p_lo"), F["focal_times"](before["p"], before["p_lo"], factor), strict=True))
+            if hess is not None:
+                after["hess"] = F["mul"](before["hess"], factor)
+            for name, value in after.items():
+                builder.store(value.code, slots[name])
 
-        builder.store(mul(share, F["focal_slope"](x, w, t, m, loss, n["gamma"])).code, slots["grad"])
-        curve = F["weighed_up"](F["focal_curve"](x, z, w_up, t, m, loss, n["gamma"]), share)
-        builder.store(curve.code, slots["hess"])
         with builder.if_then(builder.icmp_signed("<", self.power, el.I64(0))):
-            times(F["focal_power"](x, F["exp_up"](F["absolute"](x)), t, m, n["gamma"], n["gamma_lo"]))
+            times(F["focal_power"](x, z, t, f["m"], n["gamma"], n["gamma_lo"]))
         with cgutils.for_range(builder, self.power, intp=el.I64):
-            times(m)
-        results = {name: Traced(builder, builder.load(slot)) for name, slot in slots.items()}
-        return {"grad": results["grad"], "hess": mul(results["hess"], F["unit_of"](share))}
+            times(f["m"])
+        return now()
 
 
 class _Blocks:

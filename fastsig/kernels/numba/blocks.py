@@ -12,13 +12,21 @@ import numpy as np
 from fastsig.formulas.bce import bce
 from fastsig.formulas.losses import (
     capped,
-    exp_far,
-    exp_up,
+    counting,
+    exp_of,
+    exp_parts_far,
+    exp_parts_up,
     focal_curve,
+    focal_lesser_up,
+    focal_log,
+    focal_loss,
     focal_miss,
+    focal_miss_rest,
     focal_power,
+    focal_product,
     focal_share,
     focal_slope,
+    focal_times,
     lesser_up,
     plain_loss,
     scaled,
@@ -30,7 +38,7 @@ from fastsig.formulas.losses import (
     weighted_hess,
     weighted_loss,
 )
-from fastsig.formulas.prims import absolute, add, bits, constants, iadd, iand, isub, mul, select, sub, unbits
+from fastsig.formulas.prims import absolute, add, bits, constants, fma, iadd, iand, isub, mul, select, sub, unbits
 from fastsig.kernels.numba.cache import part
 from fastsig.kernels.numba.gather import alone, load_store
 from fastsig.kernels.numba.primitives import _on_integers
@@ -41,25 +49,29 @@ FILLED = 64
 
 
 @cache
-def logits_of(name: str, plain: bool, want_loss: bool, want_grad: bool, want_hess: bool, mean: bool) -> Callable[..., Any]:
+def logits_of(
+    name: str, plain: bool, pos_weight: bool, want_loss: bool, want_grad: bool, want_hess: bool, mean: bool
+) -> Callable[..., Any]:
+    """One block; without positive weights what the two terms weigh adds up to the weight."""
     load, store = load_store(name)
     one = np.float32(1) if name == "f32" else np.float64(1)
 
-    @part(name, plain, want_loss, want_grad, want_hess, mean)
-    def logits(x, pos, miss, l, g, h, n, s, s_lo):  # type: ignore[no-untyped-def]
+    @part(name, plain, pos_weight, want_loss, want_grad, want_hess, mean)
+    def logits(x, pos, miss, weight, l, g, h, n, s, s_lo):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
             xj, pj = load(x, j), load(pos, j)
             mj = sub(1, pj) if plain else load(miss, j)
-            both = one if plain else add(pj, mj)
-            z = exp_up(absolute(xj))
+            both = one if plain else add(pj, mj) if pos_weight else load(weight, j)
+            p, q, s_up = exp_parts_up(absolute(xj)) if plain else exp_parts_far(absolute(xj))
+            z = exp_of(p, s_up)
             if want_loss:
                 store(l, j, plain_loss(xj, z, pj, mj) if plain else weighted_loss(xj, z, pj, mj, both))
             if want_grad:
-                d = weighted_grad(xj, lesser_up(z), pj, mj, both)
+                d = weighted_grad(xj, lesser_up(q, s_up), pj, mj, both)
                 store(g, j, scaled(d, s, s_lo) if mean else d)
             if want_hess:
-                store(h, j, weighted_hess(lesser_up(z), both))
+                store(h, j, weighted_hess(lesser_up(q, s_up), both))
 
     result: Callable[..., Any] = logits
     return result
@@ -122,37 +134,80 @@ def probabilities_of(name: str) -> Any:
 
 
 @cache
-def focal_of(name: str) -> Any:
+def focal_parts_of(name: str) -> tuple[Any, Any]:
+    """What an element's value and derivatives are made of, to be multiplied by the share and by m^gamma; and that power for a gamma that
+    is no whole number."""
+
+    @part(name)
+    def focal(x, t, weight, p, q, s, alpha, beta, gamma, whole_gamma):  # type: ignore[no-untyped-def]
+        w_up, w_rest = focal_lesser_up(q, s)
+        w = mul(w_up, constants(x).down)
+        v, v_lo = focal_log(p, s, w)
+        m = focal_miss(x, w, t)
+        rest = focal_miss_rest(x, w, w_rest, t, m, v)
+        more = mul(whole_gamma, rest)
+        loss = focal_loss(x, t, v, v_lo, more)
+        slope = focal_slope(x, w, w_rest, t, m, loss, gamma, add(more, rest))
+        share = mul(weight, focal_share(t, alpha, beta))
+        return v, v_lo, w_up, m, loss, slope, share, more
+
+    @part(name)
+    def raised(x, t, m, gamma, gamma_lo):  # type: ignore[no-untyped-def]
+        p, _, s = exp_parts_up(absolute(x))
+        return focal_power(x, exp_of(p, s), t, m, gamma, gamma_lo)
+
+    return focal, raised
+
+
+@cache
+def focal_products_of(name: str) -> tuple[Any, Any]:
+    """The power times m, and an array times the power."""
     load, store = load_store(name)
 
     @part(name)
-    def start(x, t, weight, m, l, g, n, alpha, beta, gamma):  # type: ignore[no-untyped-def]
+    def multiply(m, p, p_lo, n):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
-            xj, tj = load(x, j), load(t, j)
-            z = exp_up(absolute(xj))
-            w = mul(lesser_up(z), constants(z).down)
-            loss = plain_loss(xj, z, tj, sub(1, tj))
-            share = mul(load(weight, j), focal_share(tj, alpha, beta))
-            mj = focal_miss(xj, w, tj)
+            y, y_lo = focal_times(load(p, j), load(p_lo, j), load(m, j))
+            store(p, j, y)
+            store(p_lo, j, y_lo)
+
+    @part(name)
+    def finish(v, p, p_lo, n):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            store(v, j, focal_product(load(p, j), load(p_lo, j), load(v, j)))
+
+    return multiply, finish
+
+
+@cache
+def focal_of(name: str) -> Any:
+    load, store = load_store(name)
+    parts, raised = focal_parts_of(name)
+    multiply, finish = focal_products_of(name)
+    zero = np.float32(0) if name == "f32" else np.float64(0)
+
+    @part(name)
+    def start(x, t, weight, m, p, p_lo, l, g, n, alpha, beta, gamma, whole_gamma):  # type: ignore[no-untyped-def]
+        alone()
+        for j in range(n):
+            xj = load(x, j)
+            e_p, e_q, e_s = exp_parts_up(absolute(xj))
+            _, _, _, mj, loss, slope, share, _ = parts(xj, load(t, j), load(weight, j), e_p, e_q, e_s, alpha, beta, gamma, whole_gamma)
             store(m, j, mj)
-            store(g, j, mul(share, focal_slope(xj, w, tj, mj, loss, gamma)))
-            store(l, j, weighted(loss, share))
+            store(p, j, share)
+            store(p_lo, j, zero)
+            store(g, j, slope)
+            store(l, j, counting(loss, share))
 
     @part(name)
-    def raised(x, t, m, l, g, n, gamma, gamma_lo):  # type: ignore[no-untyped-def]
+    def power(x, t, m, p, p_lo, n, gamma, gamma_lo):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
-            power = focal_power(load(x, j), exp_up(absolute(load(x, j))), load(t, j), load(m, j), gamma, gamma_lo)
-            store(g, j, mul(load(g, j), power))
-            store(l, j, weighted(load(l, j), power))
-
-    @part(name)
-    def multiply(m, l, g, n):  # type: ignore[no-untyped-def]
-        alone()
-        for j in range(n):
-            store(g, j, mul(load(g, j), load(m, j)))
-            store(l, j, weighted(load(l, j), load(m, j)))
+            y, y_lo = focal_times(load(p, j), zero, raised(load(x, j), load(t, j), load(m, j), gamma, gamma_lo))
+            store(p, j, y)
+            store(p_lo, j, y_lo)
 
     @part(name)
     def scale(g, n, s, s_lo):  # type: ignore[no-untyped-def]
@@ -161,13 +216,15 @@ def focal_of(name: str) -> Any:
             store(g, j, scaled(load(g, j), s, s_lo))
 
     @part(name)
-    def focal(x, t, weight, m, l, g, n, k):  # type: ignore[no-untyped-def]
-        start(x, t, weight, m, l, g, n, k[4], k[5], k[6])
+    def focal(x, t, weight, m, p, p_lo, l, g, n, k):  # type: ignore[no-untyped-def]
+        start(x, t, weight, m, p, p_lo, l, g, n, k[4], k[5], k[6], k[6] if k[8] != 0 else zero)
         if k[8] != 0:
             for _ in range(int(k[6])):
-                multiply(m, l, g, n)
+                multiply(m, p, p_lo, n)
         else:
-            raised(x, t, m, l, g, n, k[6], k[7])
+            power(x, t, m, p, p_lo, n, k[6], k[7])
+        finish(g, p, p_lo, n)
+        finish(l, p, p_lo, n)
         if k[2] != 1:
             scale(g, n, k[2], k[3])
 
@@ -177,42 +234,49 @@ def focal_of(name: str) -> Any:
 @cache
 def focal_derivatives_of(name: str) -> Any:
     load, store = load_store(name)
+    parts, raised = focal_parts_of(name)
+    multiply, finish = focal_products_of(name)
+    zero = np.float32(0) if name == "f32" else np.float64(0)
 
     @part(name)
-    def start(x, t, weight, m, unit, g, h, n, alpha, beta, gamma):  # type: ignore[no-untyped-def]
+    def start(x, t, weight, m, p, p_lo, unit, g, h, n, alpha, beta, gamma, whole_gamma):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
             xj, tj = load(x, j), load(t, j)
-            z = exp_far(absolute(xj))
-            w = lesser_up(z)
-            loss = plain_loss(capped(xj), z, tj, sub(1, tj))
-            share = mul(load(weight, j), focal_share(tj, alpha, beta))
-            miss = focal_miss(xj, mul(w, constants(z).down), tj)
-            store(m, j, miss)
+            e_p, e_q, e_s = exp_parts_far(absolute(xj))
+            v, v_lo, w_up, mj, _, slope, share, more = parts(xj, tj, load(weight, j), e_p, e_q, e_s, alpha, beta, gamma, whole_gamma)
+            loss = focal_loss(capped(xj), tj, v, v_lo, zero)
+            curve = focal_curve(xj, exp_of(e_p, e_s), w_up, tj, mj, loss, gamma)
+            store(m, j, mj)
+            store(p, j, share)
+            store(p_lo, j, zero)
             store(unit, j, unit_of(share))
-            store(g, j, mul(share, focal_slope(xj, mul(w, constants(z).down), tj, miss, loss, gamma)))
-            store(h, j, weighed_up(focal_curve(xj, z, w, tj, miss, loss, gamma), share))
+            store(g, j, slope)
+            store(h, j, weighed_up(fma(curve, more, curve), share))
 
     @part(name)
-    def raised(x, t, m, unit, g, h, n, gamma, gamma_lo):  # type: ignore[no-untyped-def]
+    def power(x, t, m, p, p_lo, h, n, gamma, gamma_lo):  # type: ignore[no-untyped-def]
         alone()
         for j in range(n):
-            power = focal_power(load(x, j), exp_up(absolute(load(x, j))), load(t, j), load(m, j), gamma, gamma_lo)
-            store(g, j, mul(load(g, j), power))
-            store(h, j, mul(mul(load(h, j), power), load(unit, j)))
+            factor = raised(load(x, j), load(t, j), load(m, j), gamma, gamma_lo)
+            y, y_lo = focal_times(load(p, j), zero, factor)
+            store(p, j, y)
+            store(p_lo, j, y_lo)
+            store(h, j, mul(load(h, j), factor))
 
     times = times_of(name)
 
     @part(name)
-    def derivatives(x, t, weight, m, unit, g, h, n, k):  # type: ignore[no-untyped-def]
-        start(x, t, weight, m, unit, g, h, n, k[4], k[5], k[6])
+    def derivatives(x, t, weight, m, p, p_lo, unit, g, h, n, k):  # type: ignore[no-untyped-def]
+        start(x, t, weight, m, p, p_lo, unit, g, h, n, k[4], k[5], k[6], k[6] if k[8] != 0 else zero)
         if k[8] != 0:
             for _ in range(int(k[6])):
-                times(g, m, n)
+                multiply(m, p, p_lo, n)
                 times(h, m, n)
-            times(h, unit, n)
         else:
-            raised(x, t, m, unit, g, h, n, k[6], k[7])
+            power(x, t, m, p, p_lo, h, n, k[6], k[7])
+        finish(g, p, p_lo, n)
+        times(h, unit, n)
 
     return derivatives
 

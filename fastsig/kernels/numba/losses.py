@@ -38,7 +38,7 @@ def _put(dtype: int, name: str) -> Any:
     return put
 
 
-def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: bool, mean: bool) -> Any:
+def _build(formula: int, dtype: int, plain: bool, pos_weight: bool, loss: bool, grad: bool, hess: bool, mean: bool) -> Any:
     name = "f64" if dtype == F64 else "f32"
     real = gathering.REAL[name]
     cast = np.float64 if dtype == F64 else np.float32
@@ -46,14 +46,14 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
     pointer = gathering.pointer_to(real)
     gather, outside, masked = gathering.gather_of(name), gathering.outside_of(name), blocks.masked_of(name)
     terms, times = blocks.terms_of(name)
-    logits = blocks.logits_of(name, plain, loss, grad, hess, mean)
+    logits = blocks.logits_of(name, plain, pos_weight, loss, grad, hess, mean)
     probabilities, alphas = blocks.probabilities_of(name), blocks.alphas_of(name)
     focal, focal_derivatives = blocks.focal_of(name), blocks.focal_derivatives_of(name)
     block_sum, filled, put = blocks.block_sum_of(name), blocks.FILLED, _put(dtype, name)
     one, greatest = cast(1), cast(np.finfo(cast).max)
     is_logits, is_probabilities, is_focal = formula == LOGITS, formula == PROBABILITIES, formula == FOCAL
     bad_target, bad_probability, bad_weight, bad_pos_weight, bad_alpha = _BAD
-    key = (formula, dtype, plain, loss, grad, hess, mean)
+    key = (formula, dtype, plain, pos_weight, loss, grad, hess, mean)
 
     @part(name)
     def fetch(plan, i, start, count, to):  # type: ignore[no-untyped-def]
@@ -119,12 +119,12 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
             g, h = target(plan, 1, at, gs), target(plan, 2, at, hs)
             if is_logits:
                 if plain:
-                    logits(x, t, t, l, g, h, n, k[2], k[3])
+                    logits(x, t, t, t, l, g, h, n, k[2], k[3])
                 else:
                     terms(t, weight, pointer(ts), pointer(ms), n, k[0], k[1])
                     if has_pos:
                         times(pointer(ts), pos_weight, n)
-                    logits(x, pointer(ts), pointer(ms), l, g, h, n, k[2], k[3])
+                    logits(x, pointer(ts), pointer(ms), weight, l, g, h, n, k[2], k[3])
             elif is_probabilities:
                 probabilities(x, t, weight, l, n)
             elif is_focal:
@@ -137,9 +137,9 @@ def _build(formula: int, dtype: int, plain: bool, loss: bool, grad: bool, hess: 
                     alphas(t, weight, pos_weight, pointer(ws), n)
                     weight = pointer(ws)
                 if hess:
-                    focal_derivatives(x, t, weight, unused, pointer(ms), g, h, n, k)
+                    focal_derivatives(x, t, weight, unused, pointer(ps), pointer(ls), pointer(ms), g, h, n, k)
                 else:
-                    focal(x, t, weight, unused, l, g, n, k)
+                    focal(x, t, weight, unused, pointer(ps), pointer(hs), l, g, n, k)
             elif summed:
                 for j in range(n):
                     l[j] = weight[j]
@@ -167,13 +167,14 @@ _kernels: dict[tuple[Any, ...], Any] = {}
 def _kernel(plan: Array, numbers: Numbers) -> Any:
     """The compiled pass for such a plan; compiled at its first use, or taken from the cache on disk."""
     formula, dtype = int(plan[plans.FORMULA_AT]), int(plan[plans.DTYPE_AT])
-    key: tuple[Any, ...] = (formula, dtype, False, True, False, False, False)
+    key: tuple[Any, ...] = (formula, dtype, False, False, True, False, False, False)
     if formula == LOGITS:
         plain = all(plan[_HEAD + _STEP * i + 1] < 0 for i in (2, 3, 4)) and numbers.floor == 0
         grad, hess = bool(plan[plans.OUT_AT + 1]), bool(plan[plans.OUT_AT + 2])
-        key = (formula, dtype, plain, bool(plan[plans.SUM_AT] or plan[plans.OUT_AT]), grad, hess, grad and numbers.scale != 1)
+        pos_weight = bool(plan[_HEAD + _STEP * 3 + 1] >= 0)
+        key = (formula, dtype, plain, pos_weight, bool(plan[plans.SUM_AT] or plan[plans.OUT_AT]), grad, hess, grad and numbers.scale != 1)
     elif formula == FOCAL:
-        key = (formula, dtype, False, True, False, bool(plan[plans.OUT_AT + 2]), False)
+        key = (formula, dtype, False, False, True, False, bool(plan[plans.OUT_AT + 2]), False)
     found = _kernels.get(key)
     if found is None:
         with first_calls.LOCK:

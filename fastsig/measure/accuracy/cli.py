@@ -20,6 +20,9 @@ from fastsig.measure.formats import FORMATS
 from fastsig.ops import BY_NAME, OPS, ROUNDED
 from fastsig.system.terminal import Progress, complain, width_of_output
 
+LOSSES = "losses"
+"""Stands for all that is promised of them beside the operations."""
+
 
 @dataclass
 class Measured:
@@ -36,7 +39,7 @@ def parser(prog: str = "python -m fastsig check") -> argparse.ArgumentParser:
         prog=prog,
         description="Measure the error of every operation in ULP, where it is worst, and what else is promised.",
     )
-    p.add_argument("--ops", nargs="+", metavar="OP", help=f"of {', '.join(BY_NAME)}; default all")
+    p.add_argument("--ops", nargs="+", metavar="OP", help=f"of {', '.join(BY_NAME)}, {LOSSES}; default all")
     p.add_argument("--dtypes", nargs="+", metavar="DTYPE", help=f"of {', '.join(FORMATS)}; default all")
     p.add_argument("--backends", nargs="+", metavar="B", help="of c, numba, c:baseline, c:v3, c:v4; default c and numba")
     p.add_argument("--exhaustive", action="store_true", help="all 2^32 float32 inputs of the unary operations; more of float64")
@@ -117,13 +120,23 @@ def answered(given: argparse.ArgumentParser, argv: list[str], work: Callable[[ar
 
 def measured(options: argparse.Namespace, changed: str = "", budget: float = inf) -> Measured:
     """All that the options ask for; failures are printed as they are found."""
-    ops = [BY_NAME[n] for n in _known("operation", options.ops, [op.name for op in OPS])]
+    names = _known("operation", options.ops, [*(op.name for op in OPS), LOSSES])
+    ops = [BY_NAME[n] for n in names if n != LOSSES]
     formats = [FORMATS[n] for n in _known("dtype", options.dtypes, list(FORMATS))]
     chosen = engines.named([n for w in options.backends for n in w.split(",") if n]) if options.backends else engines.native()
     console, errors = Console(stderr=True, quiet=options.json), Console(stderr=True)
     named = bool(options.backends)
     plan = runs.Plan(
-        ops, formats, chosen, options.exhaustive, options.restart, named=named, mpmath=options.mpmath, changed=changed, budget=budget
+        ops,
+        formats,
+        chosen,
+        options.exhaustive,
+        options.restart,
+        named=named,
+        mpmath=options.mpmath,
+        changed=changed,
+        budget=budget,
+        losses=LOSSES in names,
     )
     done = Measured([], plan)
     for result in plan.run(console):

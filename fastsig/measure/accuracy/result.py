@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from fastsig.measure.accuracy import losses
 from fastsig.measure.formats import FORMATS
 from fastsig.ops import BY_NAME
 
@@ -36,6 +37,8 @@ class Result:
     @property
     def ceiling(self) -> float:
         """DESIGN 4.1."""
+        if self.op not in BY_NAME:
+            return losses.ceiling(self.op, self.targets)
         op = BY_NAME[self.op]
         if FORMATS[self.dtype].width == 16:
             return 0.5 if op.nin == 1 else 1.0

@@ -10,7 +10,7 @@ from math import inf
 from rich.console import Console
 
 from fastsig.measure.accuracy import engines as room
-from fastsig.measure.accuracy import exhaustive, multiprecision, records, sampled, sources
+from fastsig.measure.accuracy import exhaustive, loss_runs, multiprecision, records, sampled, sources
 from fastsig.measure.accuracy.engines import Engine
 from fastsig.measure.accuracy.result import Result
 from fastsig.measure.accuracy.state import State
@@ -40,6 +40,8 @@ class Plan:
     budget: float = inf
     """with a commit: seconds after which no further operation is measured in full, whatever is on record"""
     began: float = field(init=False, default=0.0)
+    losses: bool = False
+    """whether to measure what is promised of the losses too"""
     full: list[tuple[Result, list[Engine]]] = field(default_factory=list)
     """what the run has measured in full, and by which engines"""
 
@@ -50,6 +52,19 @@ class Plan:
                 for fmt in self.formats:
                     for kind in ("",) if op.nin == 1 else ("hard", "soft"):
                         yield from self._one(op, fmt, kind, bar, console)
+            if self.losses:
+                yield from self._losses(bar, console)
+
+    def _losses(self, bar: Progress, console: Console) -> Iterator[Result]:
+        serving = self.engines if self.named else [e for e in room.every() if e.isa != "baseline"]
+
+        def part() -> int | None:
+            return self._part(loss_runs.EXHAUSTIVE[0].op("loss"), serving, console)
+
+        for result in loss_runs.run(self.formats, serving, self.exhaustive, part, self.restart, bar):
+            if result.mode == "exhaustive":
+                self.full.append((result, serving))
+            yield result
 
     def _one(self, op: Op, fmt: Format, kind: str, bar: Progress, console: Console) -> Iterator[Result]:
         serving = [e for e in self.engines if e.serves(fmt)]
@@ -57,7 +72,7 @@ class Plan:
             return
         everything = self.exhaustive and fmt.name == "float32" and kind != "soft"
         if everything:
-            first = self._exhaustive(op, kind, serving, self._part(op, serving, console), bar)
+            first = self._exhaustive(op, kind, serving, self._part(op.name, [serving[0], *self.compared(serving)], console), bar)
         else:
             first = self._sampled(op, fmt, kind, serving, bar)
         if self.mpmath and fmt.name == "float64":
@@ -87,11 +102,11 @@ class Plan:
         """What an exhaustive run holds against the first, bit by bit."""
         return serving[1:] if self.named else [e for e in room.every() if e != serving[0] and e.isa != "baseline"]
 
-    def _part(self, op: Op, serving: list[Engine], console: Console) -> int | None:
+    def _part(self, name: str, engines: list[Engine], console: Console) -> int | None:
         """The slice to be measured; none where all has to be."""
         if not self.changed:
             return None
-        before = records.measured_in_full(op.name, [serving[0], *self.compared(serving)])
+        before = records.measured_in_full(name, engines)
         spent = time.perf_counter() - self.began > self.budget
         part = exhaustive.slice_of(self.changed) if before or spent else None
         why = "not measured in full on such a build; here all 2^32 inputs"
@@ -99,7 +114,7 @@ class Plan:
             why = f"NOT measured in full on such a build, and no time is left for it; here slice {part} of {exhaustive.SLICES}"
         if before:
             why = f"measured in full by {before} on such a build; here slice {part} of {exhaustive.SLICES}, which {self.changed} picks"
-        console.print(f"{op.name} float32: {why}", highlight=False)
+        console.print(f"{name} float32: {why}", highlight=False)
         return part
 
     def _exhaustive(self, op: Op, kind: str, serving: list[Engine], part: int | None, bar: Progress) -> Result:

@@ -38,7 +38,7 @@ def _fresh(op: Op, fmt: Format, kind: str, seed: int) -> tuple[Array, ...]:
     return (x,) if op.nin == 1 else (x, inputs.targets(fmt, kind, len(x), seed))
 
 
-def _moved(bits: Array, fmt: Format, random: np.random.Generator) -> Array:
+def moved(bits: Array, fmt: Format, random: np.random.Generator) -> Array:
     """Steps of every size to both sides, and here and there another bit."""
     count = len(bits)
     step = random.integers(1, 1 << 16, count, dtype=np.uint64) >> random.integers(0, 16, count, dtype=np.uint64)
@@ -53,14 +53,14 @@ def _children(parents: tuple[Array, ...], fmt: Format, kind: str, random: np.ran
     """Neighbours in the input; with soft targets in either argument or in both; hard targets change sides now and then."""
     columns = [np.repeat(fmt.bits(p), CHILDREN) for p in parents]
     if not kind:
-        return (fmt.values(_moved(columns[0], fmt, random)),)
+        return (fmt.values(moved(columns[0], fmt, random)),)
     x, t = columns
     one = int(fmt.bits(np.ones(1, fmt.dtype))[0])
     which = random.random(len(x))
     if kind == "hard":
-        return fmt.values(_moved(x, fmt, random)), fmt.values(np.where(which < 0.1, one - t, t).astype(fmt.integer))
-    new_t = np.clip(_moved(t, fmt, random), 1, one - 1).astype(fmt.integer)
-    return fmt.values(np.where(which < 0.6, _moved(x, fmt, random), x)), fmt.values(np.where(which > 0.4, new_t, t))
+        return fmt.values(moved(x, fmt, random)), fmt.values(np.where(which < 0.1, one - t, t).astype(fmt.integer))
+    new_t = np.clip(moved(t, fmt, random), 1, one - 1).astype(fmt.integer)
+    return fmt.values(np.where(which < 0.6, moved(x, fmt, random), x)), fmt.values(np.where(which > 0.4, new_t, t))
 
 
 def climb(op: Op, fmt: Format, kind: str, engine: Engine, seconds: float, seed: int = 0) -> tuple[tuple[Array, ...], Array]:

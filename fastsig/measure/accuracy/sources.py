@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import fastsig
+from fastsig.measure.accuracy import losses
 from fastsig.measure.accuracy.engines import Engine
 
 PACKAGE = Path(fastsig.__file__).parent
@@ -159,6 +160,7 @@ class Sources:
             set(package.glob("formulas/*.py")) - {package / "formulas" / n for n in ("constants.py", "halves.py", f"{ROUNDED}.py")}
         )
         self.python = python_definitions(formulas)
+        self.of_losses = sorted(python_definitions([package / "formulas" / "losses.py"])) + ["bce"]
         reals = sorted(library.glob("formulas/*.h")) if library else []
         self.c, self.c_around = c_definitions(p for p in reals if p.name not in ("f32.h", "f64.h", GATES, f"{ROUNDED}.h"))
         self.c_types = {p.stem: c_text(p.read_text()) for p in reals if p.name in ("f32.h", "f64.h")}
@@ -170,13 +172,14 @@ class Sources:
         return digest(_texts(self.python), _texts(self.c), self.c_around, self.c_types, repr(self.constants))
 
     def formula_hash(self, op: str, dtype: str) -> str:
-        """Over all that decides the exact sequence of roundings of one operation in one type."""
-        if op not in self.python:
+        """Over all that decides the exact sequence of roundings of one operation in one type; of any loss, of all of them."""
+        if op not in self.python and op not in losses.names():
             raise ValueError(f"{op} has no formula")
+        roots = [op] if op in self.python else self.of_losses
         short = SHORT[dtype]
         real = "f64" if short == "f64" else "f32"
         half = [f"widen_{short}", f"narrow_{short}"] if dtype.endswith("16") else []
-        parts = reached([op], self.python), reached([op, *half], self.c)
+        parts = reached(roots, self.python), reached([*roots, *half], self.c)
         taken = frozenset[str]().union(*(one.constants for part in parts for one in part.values()))
         constants = {name: repr(value) for name, value in self.constants[real].items() if name in taken}
         patches = [self.halves[table].get(op, {}).get(short) for table in ("PATCHES", "JUST_ABOVE_HALF")]
