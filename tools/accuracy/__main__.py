@@ -40,7 +40,7 @@ def _commit(text: str) -> str:
 
 def _work(options: argparse.Namespace) -> int:
     if options.changed and not (options.exhaustive or options.correctly_rounded):
-        raise ValueError("--changed says of what --exhaustive or --correctly-rounded may measure a part; give one of these too")
+        raise ValueError("--changed says of what --exhaustive or --correctly-rounded may measure a part; give both")
     records.root()  # so that its absence is told before minutes of measuring
     if options.stale:
         return report.stale(Console(stderr=True))
