@@ -17,7 +17,7 @@ import fastsig as fs
 from fastsig.dispatch import availability, sharing, thresholds
 from fastsig.elementwise import call, pieces
 from fastsig.kernels.c.status import library
-from fastsig.losses import evaluate
+from fastsig.losses import evaluate, fast_path
 from fastsig.ops import OPS, Op
 from fastsig.system import thread_pool
 
@@ -139,6 +139,7 @@ def eager_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(thread_pool, "PIECE", 1024)
     monkeypatch.setattr(thread_pool, "over_pieces", listening)
     monkeypatch.setattr(evaluate, "_reduce", listening_on_c)
+    monkeypatch.setattr(fast_path, "quick_sums", None)  # which takes one thread for arrays as small as these
     if library is not None:  # calls that name threads go to the ufunc below these sizes
         library.set_fast_call_sizes(dict.fromkeys(thresholds.ELEMENTS, 0))
     yield shared
