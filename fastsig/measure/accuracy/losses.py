@@ -88,9 +88,9 @@ class Loss:
             return [(w * _of_probability(np, x, t, np.where), None)]
         four = parts or sides(x)
         if self.gamma is not None:
-            values, scale = _focal(*four, t, self.gamma, np.where)
+            values, scale = _focal(*four, t, x.dtype.type(self.gamma), np.where)
             return [(values[0], None), (values[1], None if _all_hard(t) else scale[0]), (values[2], scale[1])]
-        values, scale = _cross_entropy(*four, t, w, p, self.smoothing, np.where)
+        values, scale = _cross_entropy(*four, t, w, p, x.dtype.type(self.smoothing), np.where)
         cancels = bool(self.smoothing) or not _all_hard(t)
         return [(values[0], None), (values[1], scale if cancels else None), (values[2], None)]
 
