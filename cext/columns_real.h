@@ -26,7 +26,7 @@ static void FN(gather_columns)(const FN(view) *v, int64_t type, int64_t above, i
             FN(transpose)((const R *)from, next / size, run, rows, to, rows);
             to += run * rows;
         } else {
-            for (int64_t i = 0; i < run; i++, to += rows, from += stride) FN(convert)(type, from, next, to, (size_t)rows);
+            for (int64_t i = 0; i < run; i++, to += rows, from += stride) FN(bring)(type, from, next, to, (size_t)rows);
         }
     }
 }

@@ -7,6 +7,8 @@
 #include "fastsig_halves.h"
 #include "library.h"
 #include "memory.h"
+#include "strided.h"
+#include "transpose.h"
 
 /* GCC does not inline a large function with many callers by itself, and a call in the loop keeps it scalar */
 #define FORMULA static inline __attribute__((always_inline))
@@ -19,12 +21,10 @@
 #include "formulas/f64.h"
 #include "formulas/half.h"
 
-enum { BLOCK = 512 }; /* three of them stand on the stack */
-
-typedef void (*run_fn)(const void *const *in, void *out, size_t n);
+enum { BLOCK = 256 }; /* three of them stand on the stack */
 
 /* one operation on contiguous elements; stream: out is aligned to a line and n a multiple of a line's elements */
-typedef struct { run_fn run, stream; int nin; size_t size; } kernel;
+typedef struct { fastsig_run run, stream; int nin; size_t size; } kernel;
 
 /* How far ahead a loop asks for its lines. From memory a page, for there the hardware prefetcher stops; from the caches a little:
  * the hardware then also prefetches, but late and not for writing. Both measured: benchmarks/NOTES.md. */
@@ -48,15 +48,6 @@ static void run_streaming(const kernel *k, char *const *args, size_t n) {
 }
 
 /* ---- strided arrays, a block at a time ---- */
-static void copy_strided(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, size_t size, size_t n) {
-#define COPY(bytes) \
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) memcpy(to + i * to_step, from + i * from_step, bytes);
-    if (size == 2) COPY(2)
-    else if (size == 4) COPY(4)
-    else COPY(8)
-#undef COPY
-}
-
 static void run_strided(const kernel *k, char *const *args, const ptrdiff_t *steps, size_t n) {
     _Alignas(LINE) char blocks[3][BLOCK * sizeof(double)];
     const int nin = k->nin;
@@ -67,7 +58,7 @@ static void run_strided(const kernel *k, char *const *args, const ptrdiff_t *ste
         for (int a = 0; a < nin; a++) {
             const char *from = args[a] + (ptrdiff_t)i * steps[a];
             in[a] = steps[a] == step ? from : blocks[a];
-            if (steps[a] != step && (steps[a] != 0 || i == 0)) copy_strided(blocks[a], step, from, steps[a], k->size, take);
+            if (steps[a] != step && (steps[a] != 0 || i == 0)) gather_strided(blocks[a], from, steps[a], k->size, take);
         }
         in[1] = in[nin - 1];
         char *to = args[nin] + (ptrdiff_t)i * steps[nin];
@@ -75,7 +66,7 @@ static void run_strided(const kernel *k, char *const *args, const ptrdiff_t *ste
             k->run(in, to, take);
         } else {
             k->run(in, blocks[2], take);
-            copy_strided(to, steps[nin], blocks[2], step, k->size, take);
+            scatter_strided(to, steps[nin], blocks[2], k->size, take);
         }
     }
 }
@@ -247,7 +238,8 @@ FASTSIG_OPS(UNARY, BINARY)
 #define ROW(op, inputs) [OP_##op] = {op##_loop_f16, op##_loop_bf16, op##_loop_f32, op##_loop_f64},
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
+#define RUN(op, inputs) [OP_##op] = {op##_run_f16, op##_run_bf16, op##_run_f32, op##_run_f64},
 #define PAST(op, inputs) [OP_##op] = {op##_past_f16, op##_past_bf16, op##_past_f32, op##_past_f64},
 extern const fastsig_loop CAT(fastsig_rounded, FASTSIG_ISA)[ROUNDED_COUNT];
-const fastsig_table CAT(fastsig_table, FASTSIG_ISA) = {TEXT(FASTSIG_ISA), {FASTSIG_OPS(ROW, ROW)}, {FASTSIG_OPS(PAST, PAST)},
-                                                        CAT(fastsig_rounded, FASTSIG_ISA)};
+const fastsig_table CAT(fastsig_table, FASTSIG_ISA) = {TEXT(FASTSIG_ISA), {FASTSIG_OPS(ROW, ROW)}, {FASTSIG_OPS(PAST, PAST)}, {FASTSIG_OPS(RUN, RUN)},
+    {gather_strided, scatter_strided, stream_lines, transpose, swap_byte_order}, CAT(fastsig_rounded, FASTSIG_ISA)};

@@ -21,10 +21,25 @@ typedef void (*fastsig_loop)(char *const *args, const ptrdiff_t *steps, size_t n
 /* The same on contiguous elements, written past the caches whatever n is: a piece of an output that is large enough as a whole. */
 typedef void (*fastsig_past_loop)(char *const *args, size_t n);
 
+/* The loop alone on contiguous elements, for who has entered the environment. */
+typedef void (*fastsig_run)(const void *const *in, void *out, size_t n);
+
+/* What brings elements of 2, 4 or 8 bytes side by side, and back: strided.h, and transpose.h for rows times columns of them whose columns
+ * lie so many bytes apart. */
+typedef struct {
+    void (*gather)(void *to, const char *from, ptrdiff_t step, size_t size, size_t n);
+    void (*scatter)(char *to, ptrdiff_t step, const void *from, size_t size, size_t n);
+    void (*stream)(char *to, const void *from, size_t size, size_t n); /* past the caches */
+    void (*transpose)(const char *from, ptrdiff_t step, size_t size, size_t rows, size_t columns, void *to);
+    void (*swap)(void *elements, size_t size, size_t n);
+} fastsig_moves;
+
 typedef struct {
     const char *name;
     fastsig_loop loops[OP_COUNT][DTYPE_COUNT];
     fastsig_past_loop past[OP_COUNT][DTYPE_COUNT];
+    fastsig_run run[OP_COUNT][DTYPE_COUNT];
+    fastsig_moves moves;
     const fastsig_loop *rounded; /* of ROUNDED_COUNT operations in float32: rounded.c */
 } fastsig_table;
 

@@ -9,6 +9,7 @@
 #include "memory.h"
 #include "reduce.h"
 #include "scratch.h"
+#include "strided.h"
 #include "transpose.h"
 #include "window.h"
 
@@ -35,6 +36,16 @@ enum { BLOCK = 1024 };
             LOOP(n) { T v; memcpy(&v, from + (ptrdiff_t)j * stride, sizeof v); to[j] = value; } \
         }                                                              \
         break;
+
+static const ptrdiff_t SIZES[] = {[TYPE_F16] = 2, [TYPE_BF16] = 2, [TYPE_F32] = 4, [TYPE_F64] = 8, [TYPE_U8] = 1, [TYPE_I8] = 1,
+                                  [TYPE_U16] = 2, [TYPE_I16] = 2, [TYPE_U32] = 4, [TYPE_I32] = 4, [TYPE_U64] = 8, [TYPE_I64] = 8};
+
+enum { SHUFFLED = 4, PART = 128 };
+
+/* Whether elements lie so few apart that strided.h brings them side by side by shuffles. */
+static bool is_shuffled(ptrdiff_t stride, ptrdiff_t size) {
+    return stride != size && stride % size == 0 && stride >= -SHUFFLED * size && stride <= SHUFFLED * size;
+}
 
 /* ---- matrices by columns: rows that are walked at once, and rows of a block of 1,024 elements ---- */
 enum { PANEL_BYTES = 1 << 19, LEAST_PANEL = 64, MOST_PANEL = 256, WINDOW_ROWS = 64, FAR_BYTES = 1 << 20 };

@@ -17,6 +17,33 @@ static void FN(convert)(int64_t type, const char *from, ptrdiff_t stride, R *to,
     }
 }
 
+static void FN(bring)(int64_t type, const char *from, ptrdiff_t stride, R *to, size_t n) {
+    const ptrdiff_t size = SIZES[type];
+    if (stride == 0) {
+        FN(convert)(type, from, size, to, 1);
+        for (size_t j = 1; j < n; j++) to[j] = to[0];
+    } else if (type == COMPUTING) {
+        gather_strided(to, from, stride, sizeof(R), n);
+    } else if (!is_shuffled(stride, size)) {
+        FN(convert)(type, from, stride, to, n);
+    } else {
+        _Alignas(LINE) char elements[PART * sizeof(double)];
+        for (size_t take; n; n -= take, to += take, from += (ptrdiff_t)take * stride) {
+            take = n < PART ? n : PART;
+            gather_strided(elements, from, stride, (size_t)size, take);
+            FN(convert)(type, elements, size, to, take);
+        }
+    }
+}
+
+/* the elements that come next on their way while these are computed, so far as they lie in whole lines */
+static void FN(prefetch_run)(const window *w, int64_t type, int64_t count) {
+    const ptrdiff_t stride = w->strides[w->last], size = SIZES[type];
+    const int64_t reach = run_of(w, count) * stride;
+    if (stride != size && !is_shuffled(stride, size)) return;
+    for (int64_t at = reach < 0 ? reach : 0, end = reach < 0 ? 0 : reach; at < end; at += LINE) __builtin_prefetch(w->from + at);
+}
+
 /* elements start to start + count in C order; an operand that repeats is read once and copied on */
 static void FN(gather)(const fastsig_plan *p, const fastsig_source *in, int64_t start, int64_t count, R *to) {
     const int64_t take = least(count, in->period);
@@ -24,8 +51,9 @@ static void FN(gather)(const fastsig_plan *p, const fastsig_source *in, int64_t 
     window_at(&w, (const int64_t *)p + in->geometry, in->ndim, in->data, start);
     for (int64_t done = 0, run; done < take; done += run, advance(&w, run)) {
         run = run_of(&w, take - done);
-        FN(convert)(in->type, w.from, w.strides[w.last], to + done, (size_t)run);
+        FN(bring)(in->type, w.from, w.strides[w.last], to + done, (size_t)run);
     }
+    if (take == count) FN(prefetch_run)(&w, in->type, count);
     for (int64_t done = take, more; done < count; done += more) {
         more = least(done, count - done);
         memcpy(to + done, to, (size_t)more * sizeof(R));

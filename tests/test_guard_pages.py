@@ -21,7 +21,9 @@ def test_the_guards_guard() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what, least", [("functions", 400_000), ("bfloat16", 140_000), ("masked", 9_000), ("losses", 20_000)])
+@pytest.mark.parametrize(
+    "what, least", [("functions", 400_000), ("bfloat16", 140_000), ("masked", 9_000), ("layouts", 20_000), ("losses", 20_000)]
+)
 def test_every_length(what: str, least: int, backend: str, pytestconfig: pytest.Config) -> None:
     if what == "bfloat16" and backend == "numba":
         pytest.skip("bfloat16 arrays of ml_dtypes are served by the C library")

@@ -122,6 +122,15 @@ static PyObject *call_ufunc(int op, const plain *call) {
     return CALL_UFUNC(fastsig_ufuncs[op], args, count, in_tuple ? only_out : NULL);
 }
 
+static bool is_awkward(const plain *call) {
+    PyArrayObject *const out = (PyArrayObject *)call->out;
+    return PyArray_CheckExact(call->x) && (!out || PyArray_CheckExact(call->out)) && fastsig_is_awkward((PyArrayObject *)call->x, out);
+}
+
+static PyObject *compute_awkward(int op, const plain *call) {
+    return fastsig_compute_awkward((PyUFuncObject *)fastsig_ufuncs[op], (PyArrayObject *)call->x, (PyArrayObject *)call->out);
+}
+
 static int compute_masked(int op, const plain *call) {
     if (!call->out || !PyArray_CheckExact(call->out)) return SHARE_UNFIT;
     return fastsig_share_masked((PyUFuncObject *)fastsig_ufuncs[op], (PyArrayObject *)call->x, (PyArrayObject *)call->out,
@@ -132,7 +141,9 @@ static PyObject *compute(int op, PyObject *const *args, size_t count_and_flag, P
     plain call;
     if (read_plain(&call, args, PyVectorcall_NARGS(count_and_flag), keywords)) {
         if (!call.where) {
-            PyObject *result = call_ufunc(op, &call);
+            PyObject *result = is_awkward(&call) ? compute_awkward(op, &call) : NULL;
+            if (result || PyErr_Occurred()) return result;
+            result = call_ufunc(op, &call);
             if (result || !(PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError))) return result;
             PyErr_Clear(); /* the general function refuses too, in words about the arguments */
         } else {

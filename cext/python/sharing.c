@@ -39,18 +39,18 @@ static void share_piece(void *context, int seat, size_t start, size_t stop) {
         compute(s, x, out, stop - start);
 }
 
-static bool find_loop(PyUFuncObject *ufunc, int type, int out_type, sharing *s) {
+bool fastsig_find_loop(PyUFuncObject *ufunc, int type, int out_type, PyUFuncGenericFunction *loop, void **data) {
     if (ufunc->nin != 1 || ufunc->nout != 1) return false;
     for (int i = 0; i < ufunc->ntypes; i++) {
         if (ufunc->types[2 * i] != type || ufunc->types[2 * i + 1] != out_type) continue;
-        s->loop = ufunc->functions[i];
-        s->data = (void *)ufunc->data[i];
+        *loop = ufunc->functions[i];
+        *data = (void *)ufunc->data[i];
         return true;
     }
     for (int op = 0; op < OP_COUNT && type == fastsig_bfloat16 && type == out_type; op++) {
         if (fastsig_ufuncs[op] != (PyObject *)ufunc) continue;
-        s->loop = fastsig_call_active;
-        s->data = &fastsig_slots[op][DTYPE_bf16];
+        *loop = fastsig_call_active;
+        *data = &fastsig_slots[op][DTYPE_bf16];
         return true;
     }
     return false;
@@ -59,7 +59,7 @@ static bool find_loop(PyUFuncObject *ufunc, int type, int out_type, sharing *s) 
 static bool describe(PyUFuncObject *ufunc, PyArrayObject *x, PyArrayObject *out, sharing *s) {
     *s = (sharing){
         .x = PyArray_DATA(x), .out = PyArray_DATA(out), .x_size = (size_t)PyArray_ITEMSIZE(x), .size = (size_t)PyArray_ITEMSIZE(out)};
-    return find_loop(ufunc, PyArray_TYPE(x), PyArray_TYPE(out), s);
+    return fastsig_find_loop(ufunc, PyArray_TYPE(x), PyArray_TYPE(out), &s->loop, &s->data);
 }
 
 static int run(fastsig_work work, sharing *s, size_t n, int threads) {

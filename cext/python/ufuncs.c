@@ -148,7 +148,7 @@ static bool handler_has_raised(void) {
 }
 
 static int install_functions(PyObject *namespace) {
-    PyMethodDef *const tables[] = {fastsig_sharing_methods, fastsig_loss_methods, fastsig_fused_methods, fastsig_gpu_methods};
+    PyMethodDef *const tables[] = {fastsig_sharing_methods, fastsig_layout_methods, fastsig_loss_methods, fastsig_fused_methods, fastsig_gpu_methods};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (PyMethodDef *method = tables[i]; method->ml_name; method++) {
             PyObject *function = PyCFunction_New(method, NULL);

@@ -59,5 +59,19 @@ int fastsig_install_functions(void *namespace);
  * has raised an exception. */
 enum { SHARE_DONE, SHARE_UNFIT, SHARE_STOPPED };
 int fastsig_share_masked(PyUFuncObject *ufunc, PyArrayObject *x, PyArrayObject *out, PyArrayObject *mask, int threads);
-extern PyMethodDef fastsig_sharing_methods[], fastsig_loss_methods[], fastsig_fused_methods[], fastsig_gpu_methods[];
+
+/* The loop for these types of a ufunc of one input. */
+bool fastsig_find_loop(PyUFuncObject *ufunc, int type, int out_type, PyUFuncGenericFunction *loop, void **data);
+
+/* Whether arrays may be such as layouts.c computes sooner than NumPy's iterator; out may be NULL. */
+static inline bool fastsig_is_awkward(PyArrayObject *x, PyArrayObject *out) {
+    if (!PyArray_ISBEHAVED_RO(x)) return true;
+    if (!out) return false;
+    const int both = PyArray_FLAGS(x) & PyArray_FLAGS(out);
+    return !(both & NPY_ARRAY_ALIGNED) || !PyArray_ISNOTSWAPPED(out) || !(both & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS));
+}
+/* The output, for exact arrays; NULL where they are not such, or with the exception that a signal's handler raised. */
+PyObject *fastsig_compute_awkward(PyUFuncObject *ufunc, PyArrayObject *x, PyArrayObject *out);
+
+extern PyMethodDef fastsig_sharing_methods[], fastsig_layout_methods[], fastsig_loss_methods[], fastsig_fused_methods[], fastsig_gpu_methods[];
 #endif

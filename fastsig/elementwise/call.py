@@ -115,8 +115,23 @@ def _route(name: str, x: Any, out: Any, chosen: str | None, threads: int | None)
     return loaded or ufunc_of(how.backend, name), how.threads
 
 
+def _awkward(ufunc: np.ufunc, x: Any, out: Any, options: dict[str, Any]) -> Any:
+    """The result for arrays that NumPy's iterator would bring to the loop slowly; None for others, and where nothing but C could do it."""
+    if c is None or type(x) is not np.ndarray or not (out is None or type(out) is np.ndarray) or options.keys() - {"order"}:
+        return None
+    order = options.get("order", "K")
+    if order != "K":
+        if out is not None or order not in ("C", "F") or x.dtype.kind != "f":
+            return None
+        out = np.empty(x.shape, x.dtype.newbyteorder("="), order)
+    return c.compute_awkward(ufunc, x, out)
+
+
 def _on_one_thread(name: str, ufunc: np.ufunc, x: Any, out: Any, options: dict[str, Any]) -> Any:
     """The ufunc's result; what it refuses is refused in words about the arguments."""
+    result = _awkward(ufunc, x, out, options)
+    if result is not None:
+        return result
     try:
         if pieces.is_long(x, out, options):
             result = pieces.computed(ufunc, x, out, options)

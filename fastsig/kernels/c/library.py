@@ -40,6 +40,9 @@ share = _FUNCTIONS["share"]
 no such loop. A signal's handler that raises stops it within a fraction of a second, with what is in out unspecified."""
 share_masked = _FUNCTIONS["share_masked"]
 """share_masked(ufunc, x, out, mask, threads) likewise, for three of one shape and layout; False where they are not, or share memory."""
+compute_awkward = _FUNCTIONS["compute_awkward"]
+"""compute_awkward(ufunc, x, out): the output, out itself or a new one for None, of arrays that NumPy's iterator brings to a loop at a
+great price (``cext/python/layouts.c``), on one thread; None, and nothing is done, for others. Stopped as ``share``."""
 
 fused = _FUNCTIONS["fused"]
 """fused(rows, threads): a gate over rows (``fastsig.kernels.rows``) on so many threads of the C library; stopped as ``share``."""

@@ -14,7 +14,7 @@ from numba import types
 
 from fastsig.kernels.numba.cache import c_callback, part
 from fastsig.kernels.numba.environment import enter_default, leave_default
-from fastsig.kernels.numba.memory import BLOCK, address, buffer, load_store, offset
+from fastsig.kernels.numba.memory import BLOCK, LINE, address, buffer, load_store, offset, picked_line
 from fastsig.kernels.numba.primitives import formula
 from fastsig.ops import BY_NAME, Op
 from fastsig.system import first_calls
@@ -24,9 +24,12 @@ _NUMPY = {"f16": np.dtype(np.float16), "f32": np.dtype(np.float32), "f64": np.dt
 _ufuncs: dict[str, np.ufunc] = {}
 
 
-def _runs(op: Op, dtype: str, value: Any, key: tuple[str, ...]) -> tuple[Any, Any]:
-    """run(x, y, out, n) over contiguous elements, and copy(to, to_step, from, from_step, n) between strided ones."""
+def _runs(op: Op, dtype: str, value: Any, key: tuple[str, ...]) -> tuple[Any, Any, Any]:
+    """run(x, y, out, n) over contiguous elements; gather(to, from, step, n) and scatter(to, step, from, n)."""
     load, store = load_store(op.name, dtype)
+    size = _STORAGE[dtype].bitwidth // 8
+    line = LINE // size
+    pick_upwards, pick_downwards = picked_line(list(range(0, 2 * line, 2))), picked_line(list(range(2 * line - 1, 0, -2)))
     if op.nin == 1:
 
         def run(x, y, out, n):  # type: ignore[no-untyped-def]
@@ -38,12 +41,42 @@ def _runs(op: Op, dtype: str, value: Any, key: tuple[str, ...]) -> tuple[Any, An
             for i in range(n):
                 store(out, i, value(load(x, i), load(y, i)), x)
 
-    def copy(to, to_step, source, source_step, n):  # type: ignore[no-untyped-def]
-        for i in range(n):
-            offset(to, i * to_step)[0] = offset(source, i * source_step)[0]
+    def gather(to, source, step, n):  # type: ignore[no-untyped-def]
+        if step == size:
+            for i in range(n):
+                to[i] = source[i]
+        elif step == -size:
+            for i in range(n):
+                to[i] = source[-i]
+        elif step == 2 * size:
+            whole = (n - 1) // line * line  # behind these stands another element, so that nothing beyond the last one is read
+            for i in range(0, whole, line):
+                pick_upwards(offset(to, i * size), offset(source, 2 * i * size))
+            for i in range(whole, n):
+                to[i] = source[2 * i]
+        elif step == -2 * size:
+            whole = (n - 1) // line * line
+            for i in range(0, whole, line):
+                pick_downwards(offset(to, i * size), offset(source, (1 - 2 * (i + line)) * size))
+            for i in range(whole, n):
+                to[i] = source[-2 * i]
+        else:
+            for i in range(n):
+                to[i] = offset(source, i * step)[0]
+
+    def scatter(to, step, source, n):  # type: ignore[no-untyped-def]
+        if step == size:
+            for i in range(n):
+                to[i] = source[i]
+        elif step == -size:
+            for i in range(n):
+                to[-i] = source[i]
+        else:
+            for i in range(n):
+                offset(to, i * step)[0] = source[i]
 
     compiled = part(*key)
-    return compiled(run), compiled(copy)
+    return compiled(run), compiled(gather), compiled(scatter)
 
 
 def _loop(op: Op, dtype: str) -> Any:
@@ -52,7 +85,7 @@ def _loop(op: Op, dtype: str) -> Any:
 
 def loop_over(op: Op, dtype: str, value: Any, *key: str) -> Any:
     """The inner loop of a formula in NumPy's shape: void loop(char **args, intp *dims, intp *steps, void *data)."""
-    run, copy = _runs(op, dtype, value, key)
+    run, gather, scatter = _runs(op, dtype, value, key)
     storage = _STORAGE[dtype]
     size = storage.bitwidth // 8
     nin = op.nin
@@ -76,11 +109,13 @@ def loop_over(op: Op, dtype: str, value: Any, *key: str) -> Any:
                 padded = (take + 31) // 32 * 32
                 for i in range(take, padded):
                     x_block[i] = 0
-                    y_block[i] = 0
-                copy(x_block, size, offset(x, start * x_step), x_step, take)
-                copy(y_block, size, offset(y, start * y_step), y_step, take)
+                gather(x_block, offset(x, start * x_step), x_step, take)
+                if nin == 2:
+                    for i in range(take, padded):
+                        y_block[i] = 0
+                    gather(y_block, offset(y, start * y_step), y_step, take)
                 run(x_block, y_block, out_block, padded)
-                copy(offset(out, start * out_step), out_step, out_block, size, take)
+                scatter(offset(out, start * out_step), out_step, out_block, take)
         leave_default(callers)
 
     return c_callback(loop, ((types.CPointer(pointer), steps_type, steps_type, types.voidptr), types.void), *key)

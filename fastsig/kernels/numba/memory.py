@@ -121,6 +121,29 @@ def load_store(op: str, dtype: str) -> tuple[Any, Any]:
     return load, store
 
 
+LINE = 64
+"""Bytes of a line of the caches."""
+
+
+def picked_line(places: list[int]) -> Any:
+    """pick(to, source): the elements at these places of two lines that begin at source, side by side; LLVM finds no shuffles by itself."""
+
+    @intrinsic
+    def pick(typingctx: Any, to: Any, source: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            element, size = context.get_value_type(source).pointee, LINE // len(places)
+            both, line = ir.VectorType(element, 2 * len(places)), ir.VectorType(element, len(places))
+            loaded = builder.load(builder.bitcast(values[1], both.as_pointer()), align=size)
+            mask = ir.Constant(ir.VectorType(_I32, len(places)), places)
+            found = builder.shuffle_vector(loaded, ir.Constant(both, ir.Undefined), mask)
+            builder.store(found, builder.bitcast(values[0], line.as_pointer()), align=size)
+            return context.get_dummy_value()
+
+        return types.void(to, source), codegen
+
+    return pick
+
+
 @intrinsic
 def buffer(typingctx: Any, pointer: Any) -> Any:
     """A block on the stack, of the elements that the pointer points to."""
