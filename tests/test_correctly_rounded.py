@@ -10,6 +10,7 @@ from typing import Any
 import float_environments as environments
 import numpy as np
 import pytest
+from processes import printed
 from reference import Array
 
 import fastsig as fs
@@ -287,3 +288,35 @@ def test_on_record(op: Op) -> None:
 
 def test_rows_say_which_operations_they_are() -> None:
     assert [op for op in OPS if op.correctly_rounded] == list(ROUNDED)
+
+
+def test_words_that_cannot_be_found_are_an_exception(backend: str) -> None:
+    """Of the class of what was given: its own, and the process goes on."""
+
+    class Unspeakable(type):
+        def __repr__(cls) -> str:
+            raise RuntimeError("no words")
+
+    function = rounded_ufunc_of(backend, "sigmoid")
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="no words"):
+            function(Unspeakable("Thing", (), {})())
+
+
+def test_a_refusal_in_the_deepest_call(backend: str) -> None:
+    code = f"""
+import numpy as np
+from fastsig.dispatch.availability import rounded_ufunc_of
+function = rounded_ufunc_of({backend!r}, "sigmoid")
+def deeper():
+    try:
+        function(np.zeros(2))
+    except TypeError:
+        pass
+    deeper()
+try:
+    deeper()
+except RecursionError:
+    print("recursion")
+"""
+    assert printed(code) == "recursion"

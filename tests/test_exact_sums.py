@@ -16,7 +16,7 @@ from reference import Array
 import fastsig as fs
 from fastsig.kernels import plan
 from fastsig.kernels.c.status import library as c
-from fastsig.losses import arguments, evaluate
+from fastsig.losses import accumulator, arguments, evaluate
 
 EACH_TYPE = pytest.mark.parametrize("dtype", ["float32", "float64"])
 SIZES = (1, 2, 15, 16, 17, 63, 64, 65, 100, 1000, 1023, 1024, 1025, 3000)
@@ -174,3 +174,14 @@ def test_an_update_that_is_refused_leaves_the_state() -> None:
     with pytest.raises(ValueError, match="targets must lie in"):
         total.update(np.float64([1, 2]), [0, 2])
     assert pickle.dumps(total) == before
+
+
+def test_an_accumulator_takes_any_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words have room for so many; before they are full their sum becomes an integer of Python's."""
+    monkeypatch.setattr(accumulator, "_MOST_CALLS", 3)
+    x, t = np.float32([-1.3373972]), np.float32([0])
+    total = fs.BCEAccumulator()
+    for calls in range(1, 12):
+        total.update(x, t)
+        assert total.result("sum") == np.float32(float(exact(fs.bce_with_logits(x, t, reduction="none")) * calls))
+        assert total._words.max() < 3 << 32

@@ -147,3 +147,26 @@ def test_a_transpose_onto_itself() -> None:
     x = np.random.default_rng(0).normal(size=(130, 130)).astype(np.float32)
     want = fs.ufuncs.sigmoid(x).T.copy()
     assert_same_bits(fs.sigmoid(x.T, out=x), want)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8"])
+def test_an_array_without_axes_gives_a_number(dtype: str) -> None:
+    for order in "KCFA":
+        assert type(fs.sigmoid(np.array(1.0, dtype), order=order)) is np.dtype(dtype[1:]).type
+
+
+@pytest.mark.parametrize(
+    "windows", [np.lib.stride_tricks.sliding_window_view, lambda a, n, **_: np.lib.stride_tricks.as_strided(a, (9, n), (0, a.itemsize))]
+)
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", ">f8"])
+def test_an_output_whose_places_share_memory_is_numpys(windows: Any, dtype: str) -> None:
+    """NumPy copies it first, so that no result is computed of another one."""
+    a = np.arange(12).astype(dtype)
+    want = fs.sigmoid(a.astype(dtype[1:]))
+    view = windows(a, 3, writeable=True)
+    reached = np.isin(
+        np.arange(12) * a.itemsize + a.ctypes.data,
+        view.ctypes.data + sum(np.meshgrid(*(np.arange(n) * s for n, s in zip(view.shape, view.strides, strict=True)))),
+    )
+    fs.sigmoid(view, out=view)
+    assert_same_bits(a.astype(dtype[1:])[reached], want[reached])

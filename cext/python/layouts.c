@@ -5,6 +5,10 @@
 
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "environment.h"
 #include "fastsig.h"
 #include "overlap.h"
@@ -199,6 +203,9 @@ static size_t lines_shift(const void *address, npy_intp step, size_t size, size_
 static size_t units_of(const walk *w) { return pieces((size_t)w->shape[w->across] + w->row_shift, w->unit_rows); }
 static size_t strips_of(const walk *w) { return pieces((size_t)w->shape[w->ndim - 1] + w->column_shift, w->tile_columns); }
 
+/* A unit counts as so many elements, as its edges may have fewer: those that the pool counts between two looks at signals. */
+static size_t unit_size(const walk *w) { return w->unit_rows * w->tile_columns; }
+
 /* from a border of tiles to the next one; empty past the end */
 typedef struct { size_t from, to; } range;
 static range between(size_t border, size_t length, size_t shift, size_t end) {
@@ -217,7 +224,7 @@ static void tiles_piece(void *context, int seat, size_t start, size_t stop) {
     const environment callers = environment_enter();
     const walk *w = context;
     const int last = w->ndim - 1;
-    for (size_t unit = start; unit < stop; unit++) {
+    for (size_t unit = start / unit_size(w); unit < stop / unit_size(w); unit++) {
         const range columns = between(unit % strips_of(w) * w->tile_columns, w->tile_columns, w->column_shift, (size_t)w->shape[last]);
         size_t rest = unit / strips_of(w), border = rest % units_of(w) * w->unit_rows;
         const range rows = between(border, w->unit_rows, w->row_shift, (size_t)w->shape[w->across]);
@@ -238,6 +245,9 @@ static void tiles_piece(void *context, int seat, size_t start, size_t stop) {
             now = next;
         }
     }
+#if defined(__SSE2__)
+    if (w->stream) _mm_sfence();
+#endif
     environment_leave(callers);
 }
 
@@ -253,12 +263,22 @@ static bool run(walk *w, size_t n) {
     w->column_shift = lines_shift(w->out, w->out_steps[last], w->size, w->tile_columns, (size_t)w->shape[last]);
     w->stream = n * w->size >= fastsig_stream_threshold && w->out_as_it_is && w->out_steps[last] == (npy_intp)w->size;
     const size_t plane = (size_t)w->shape[last] * (size_t)w->shape[w->across];
-    return fastsig_pool_run(tiles_piece, w, n / plane * units_of(w) * strips_of(w), 1, 1, 1);
+    return fastsig_pool_run(tiles_piece, w, n / plane * units_of(w) * strips_of(w) * unit_size(w), unit_size(w), unit_size(w), 1);
 }
 
 /* ---- what is taken ---- */
 static bool same_places(PyArrayObject *a, PyArrayObject *b) {
     return PyArray_DATA(a) == PyArray_DATA(b) && !memcmp(PyArray_STRIDES(a), PyArray_STRIDES(b), (size_t)PyArray_NDIM(a) * sizeof(npy_intp));
+}
+
+/* Whether two places of the output may share memory: an axis steps over less than the faster ones reach. NumPy copies such operands. */
+static bool may_reach_itself(const walk *w) {
+    npy_intp reach = (npy_intp)w->size;
+    for (int d = w->ndim - 1; d >= 0; d--) {
+        if (w->shape[d] > 1 && magnitude(w->out_steps[d]) < reach) return true;
+        reach += (w->shape[d] - 1) * magnitude(w->out_steps[d]);
+    }
+    return false;
 }
 
 /* A new output where there is none: in one piece as x is, for of others only NumPy knows how it would lay them. */
@@ -272,7 +292,7 @@ static PyArrayObject *output(PyArrayObject *x, PyArrayObject *given) {
 PyObject *fastsig_compute_awkward(PyUFuncObject *ufunc, PyArrayObject *x, PyArrayObject *given) {
     const int type = PyArray_TYPE(x);
     walk w = {.size = (size_t)PyArray_ITEMSIZE(x), .x_as_it_is = PyArray_ISBEHAVED_RO(x), .moves = &fastsig_active->moves};
-    if (!PyArray_SIZE(x) || !fastsig_find_loop(ufunc, type, type, &w.loop, &w.data)) return NULL;
+    if (!PyArray_NDIM(x) || !PyArray_SIZE(x) || !fastsig_find_loop(ufunc, type, type, &w.loop, &w.data)) return NULL;
     if (w.loop == fastsig_call_active) {
         const fastsig_slot *const slot = w.data;
         w.run = fastsig_active->run[slot->op][slot->dtype];
@@ -286,7 +306,7 @@ PyObject *fastsig_compute_awkward(PyUFuncObject *ufunc, PyArrayObject *x, PyArra
         arrange(&w, x, out);
         const bool tiled = w.across != w.ndim - 1;
         const bool can_be_tiled = PyArray_ISALIGNED(x) && w.x_steps[w.across] % (npy_intp)w.size == 0 && w.x_steps[w.ndim - 1] % (npy_intp)w.size == 0;
-        fits = tiled ? can_be_tiled : !w.x_as_it_is || !w.out_as_it_is;
+        fits = !may_reach_itself(&w) && (tiled ? can_be_tiled : !w.x_as_it_is || !w.out_as_it_is);
     }
     bool stopped = false;
     if (fits) {

@@ -446,7 +446,7 @@ static PyObject *add_sums(Call *c, PyObject *const *args, int what) {
     else if (!weigh(c, 0, ONLY_WEIGHTS, added[1])) return NULL;
     int64_t *const sums = PyArray_DATA((Array *)args[OUT]);
     for (int i = 0; i < 2; i++) {
-        exact_carry(added[i]); /* so that there is room for as many calls as there can be */
+        exact_carry(added[i]); /* so that there is room for 2^30 calls */
         for (int w = 0; w < SUM_WORDS; w++) sums[i * SUM_WORDS + w] += added[i][w];
     }
     return Py_BuildValue("nO", (Py_ssize_t)count, (PyObject *)PyArray_DESCR(c->in[IN_X]));

@@ -19,6 +19,8 @@ from fastsig.system.first_calls import hold_at_forks
 _ADDING = threading.RLock()
 """Held while an accumulator's sums are replaced by larger ones; one for all, so that a fork can take it."""
 hold_at_forks(_ADDING)
+_MOST_CALLS = 1 << 30
+"""Each adds less than 2^32 to a word of 64 bits."""
 
 
 class BCEAccumulator:
@@ -43,6 +45,8 @@ class BCEAccumulator:
         self._sums = Sums()
         self._words = np.zeros((2, SUM_WORDS), np.int64)
         """What the C library has added to the sums of losses and of weights: ``cext/exact_sum.h``."""
+        self._calls = 0
+        """How many calls added to the words."""
         self._dtype: np.dtype[Any] | None = None
 
     def update(
@@ -108,13 +112,18 @@ class BCEAccumulator:
             self._sums = self._sums.plus(sums)
             if words is not None:
                 self._words = self._words + words
+                self._calls += 1
+                if self._calls == _MOST_CALLS:
+                    self._sums, self._words, self._calls = self._whole(), np.zeros_like(self._words), 0
         return self
+
+    def _whole(self) -> Sums:
+        total, weight = map(Total.of, self._words)
+        return self._sums.plus(Sums(total, weight))
 
     def _state(self) -> tuple[Sums, np.dtype[Any] | None]:
         with _ADDING:
-            held, words, dtype = self._sums, self._words, self._dtype
-        total, weight = map(Total.of, words)
-        return held.plus(Sums(total, weight)), dtype
+            return self._whole(), self._dtype
 
     def result(self, reduction: str = "mean") -> Any:
         """The loss over everything added so far, rounded once.

@@ -45,7 +45,6 @@ def _words(ufunc: int, operands: int, signature: int) -> str:
     )
 
 
-_in_words = ctypes.PYFUNCTYPE(ctypes.py_object, _P, _P, _P)(_words)
 _BYTE = ir.IntType(8).as_pointer()
 _I32 = ir.IntType(32)
 
@@ -62,11 +61,17 @@ def _resolved(typingctx: Any, ufunc: Any, casting: Any, operands: Any, signature
 
         answer = builder.call(function("fastsig_numpys_resolver", _I32, _BYTE, _I32, _BYTE, _BYTE, _BYTE), values)
         with builder.if_then(builder.icmp_signed("==", answer, _I32(-1)), likely=False):
-            builder.call(function("PyErr_Clear", ir.VoidType()), [])
-            words = builder.call(function("fastsig_resolver_words", _BYTE, _BYTE, _BYTE, _BYTE), [values[0], values[2], values[3]])
             kind = ir.GlobalVariable(builder.module, ir.IntType(8), "fastsig_type_error")
-            builder.call(function("PyErr_SetObject", ir.VoidType(), _BYTE, _BYTE), [kind, words])
-            builder.call(function("Py_DecRef", ir.VoidType(), _BYTE), [words])
+            refused = builder.call(function("PyErr_ExceptionMatches", _I32, _BYTE), [kind])
+            with builder.if_then(builder.icmp_signed("!=", refused, _I32(0))):
+                builder.call(function("PyErr_Clear", ir.VoidType()), [])
+                in_words = ir.GlobalVariable(builder.module, ir.IntType(8), "fastsig_resolver_words")
+                called = ir.Function(builder.module, ir.FunctionType(_BYTE, [_BYTE, _BYTE], var_arg=True), "PyObject_CallFunction")
+                three_addresses = context.insert_const_string(builder.module, "nnn")
+                words = builder.call(called, [in_words, three_addresses, values[0], values[2], values[3]])
+                with builder.if_then(builder.icmp_unsigned("!=", words, _BYTE(None))):  # else it raised, and that stays
+                    builder.call(function("PyErr_SetObject", ir.VoidType(), _BYTE, _BYTE), [kind, words])
+                    builder.call(function("Py_DecRef", ir.VoidType(), _BYTE), [words])
         return answer
 
     return types.int32(ufunc, casting, operands, signature, dtypes), codegen
@@ -75,7 +80,7 @@ def _resolved(typingctx: Any, ufunc: Any, casting: Any, operands: Any, signature
 @cache
 def _compiled(numpys: int) -> Any:
     binding.add_symbol("fastsig_numpys_resolver", numpys)
-    binding.add_symbol("fastsig_resolver_words", ctypes.cast(_in_words, _P).value)
+    binding.add_symbol("fastsig_resolver_words", id(_words))
     binding.add_symbol("fastsig_type_error", id(TypeError))
 
     def resolver(ufunc, casting, operands, signature, dtypes):  # type: ignore[no-untyped-def]
