@@ -130,7 +130,7 @@ def test_a_patch_of_a_half_counts_for_that_half(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "whose"),
     [
-        ("cext/kernels.c", "enum { BLOCK = 512 };", "enum { BLOCK = 256 };", "c"),
+        ("cext/kernels.c", "enum { BLOCK = 256 };", "enum { BLOCK = 128 };", "c"),
         ("cext/environment.h", "MXCSR_DEFAULT = 0x1f80", "MXCSR_DEFAULT = 0x9fc0", "c"),
         ("cext/memory.h", "enum { LINE = 64 };", "enum { LINE = 32 };", "c"),
         ("cext/python/build.py", 'return f"__builtin_inf{mark}()"', 'return f"-__builtin_inf{mark}()"', "c"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -125,6 +126,7 @@ def test_a_signal_ends_a_measurement_with_a_line_at_most(words: tuple[str, ...],
         assert process.stdout.readline() == "\n"
         process.send_signal(getattr(signal, name))
         out, error = process.communicate(timeout=60)
+    error = re.sub("^fastsig bench: without .* installed\n", "", error)  # the peers that are not here
     assert (process.returncode, out, error) == (status, "", said)
 
 

@@ -38,20 +38,24 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         seen.append((backend_of(ufunc), threads))
         return unary(ufunc, x, out, threads)
 
-    def loss(*arguments: Any) -> Any:
-        result = quick(*arguments)
-        if result is not NotImplemented:
-            seen.append(("c", max(arguments[3], 1)))
-        return result
+    def listened(front: Any) -> Any:
+        def asked(*arguments: Any) -> Any:
+            result = front(*arguments)
+            if result is not NotImplemented:
+                seen.append(("c", max(arguments[3], 1)))
+            return result
+
+        return None if front is None else asked
 
     def passed(backend: str, words: Any, numbers: Any, size: int, threads: int, alive: Any) -> Any:
         seen.append((backend, threads))
         return reduce(backend, words, numbers, size, threads, alive)
 
-    on_one, unary, quick, reduce = call._on_one_thread, sharing.unary, fast_path.quick_loss, evaluate._reduce
+    on_one, unary, reduce = call._on_one_thread, sharing.unary, evaluate._reduce
     monkeypatch.setattr(call, "_on_one_thread", one)
     monkeypatch.setattr(sharing, "unary", shared)
-    monkeypatch.setattr(fast_path, "quick_loss", None if quick is None else loss)
+    for front in ("quick_loss", "quick_sums"):
+        monkeypatch.setattr(fast_path, front, listened(getattr(fast_path, front)))
     monkeypatch.setattr(evaluate, "_reduce", passed)
     return seen
 

@@ -270,13 +270,18 @@ static void by_strides(Array *a, int *axes) {
     }
 }
 
-/* In the order of the logits' memory, or in C order where an array of that is given to write into. */
-static void choose_walk(Call *c, PyObject *const *outputs) {
+/* In the order of the logits' memory, or in C order where all that is written goes into arrays of the caller's, one of them in that. */
+static void choose_walk(Call *c, PyObject *const *outputs, int what) {
     Array *x = c->in[IN_X];
+    const int wanted[OUT_COUNT] = {!(what & (REDUCTION | WITH_HESS)), what & WITH_GRAD, what & WITH_HESS};
+    bool in_c = false;
     by_strides(x, c->axes);
-    for (int i = 0; i < OUT_COUNT; i++)
-        if (PyArray_CheckExact(outputs[i]) && PyArray_NDIM((Array *)outputs[i]) == PyArray_NDIM(x) && PyArray_IS_C_CONTIGUOUS((Array *)outputs[i]))
-            for (int d = 0; d < PyArray_NDIM(x); d++) c->axes[d] = d;
+    for (int i = 0; i < OUT_COUNT; i++) {
+        if (!wanted[i]) continue;
+        if (!PyArray_CheckExact(outputs[i])) return;
+        in_c |= PyArray_NDIM((Array *)outputs[i]) == PyArray_NDIM(x) && PyArray_IS_C_CONTIGUOUS((Array *)outputs[i]);
+    }
+    for (int d = 0; in_c && d < PyArray_NDIM(x); d++) c->axes[d] = d;
 }
 
 static bool add_sources(Call *c) {
@@ -375,7 +380,7 @@ static PyObject *returned(Array *a, bool given) {
 }
 
 /* The operands and options, and the plan for them but for what is written; false where the general way is to be taken. */
-static bool prepare(Call *c, PyObject *const *args) {
+static bool prepare(Call *c, PyObject *const *args, int what) {
     if (!take(c, args)) return false;
     Array *x = c->in[IN_X];
     const int type = type_code(x);
@@ -385,7 +390,7 @@ static bool prepare(Call *c, PyObject *const *args) {
     c->threads = c->threads < 0 ? 1 : c->threads;
     c->plan.size = n;
     c->plan.dtype = type;
-    choose_walk(c, args + OUT);
+    choose_walk(c, args + OUT, what);
     if (c->plan.check) {
         c->plan.check = BAD_TARGET | (c->plan.formula == FORMULA_PROBABILITIES ? BAD_PROBABILITY : 0) |
                         (c->in[IN_WEIGHT] ? BAD_WEIGHT : 0) | (!c->in[IN_POS_WEIGHT] ? 0 : c->plan.formula == FORMULA_FOCAL ? BAD_ALPHA : BAD_POS_WEIGHT);
@@ -395,7 +400,7 @@ static bool prepare(Call *c, PyObject *const *args) {
 
 /* NULL where the general way is to be taken */
 static PyObject *compute(Call *c, PyObject *const *args, int what) {
-    if (!prepare(c, args)) return NULL;
+    if (!prepare(c, args, what)) return NULL;
     Array *x = c->in[IN_X];
     const int reduction = what & REDUCTION, type = type_code(x);
     const bool has_loss = !(what & WITH_HESS), summed = reduction != NONE, is_float = type != TYPE_F64;
@@ -436,9 +441,8 @@ static PyObject *compute(Call *c, PyObject *const *args, int what) {
 /* Likewise: the exact sums of the losses and of the weights are added to the two rows of an array where `out` stands, and how many
  * elements count, and the type of the losses, come back. */
 static PyObject *add_sums(Call *c, PyObject *const *args, int what) {
-    (void)what;
     int64_t added[2][SUM_WORDS] = {{0}};
-    if (!prepare(c, args)) return NULL;
+    if (!prepare(c, args, what)) return NULL;
     const npy_intp count = counted(c);
     c->plan.sum = 1;
     if (run(c, added[0])) return NULL;

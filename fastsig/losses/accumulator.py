@@ -15,6 +15,7 @@ from fastsig.losses.exact_sum import Total
 from fastsig.losses.fast_path import add_sums
 from fastsig.losses.reductions import REDUCTIONS, reduced
 from fastsig.system.first_calls import hold_at_forks
+from fastsig.system.float_environment import in_default_environment
 
 _ADDING = threading.RLock()
 """Held while an accumulator's sums are replaced by larger ones; one for all, so that a fork can take it."""
@@ -105,6 +106,7 @@ class BCEAccumulator:
             raise TypeError(f"BCEAccumulator.merge: other is {type(other).__name__}; give another BCEAccumulator")
         return self._add(*other._state())
 
+    @in_default_environment
     def _add(self, sums: Sums, dtype: np.dtype[Any] | None, words: Array | None = None) -> BCEAccumulator:
         with _ADDING:
             if dtype is not None:

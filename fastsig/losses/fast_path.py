@@ -89,7 +89,7 @@ def add_sums(
     ):
         return NotImplemented
     count = _FEW if kind is list else loss_threads(operands[0], threads)
-    return quick_sums(LOGITS, 0, check, count, *operands, label_smoothing, None, 0.0, words, None, None)
+    return quick_sums(LOGITS, _REDUCTIONS["sum"], check, count, *operands, label_smoothing, None, 0.0, words, None, None)
 
 
 def _like(logits: Any, result: Any, wanted: int, elementwise: bool, given: tuple[Any, Any]) -> Any:

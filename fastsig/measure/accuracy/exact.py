@@ -50,13 +50,13 @@ def ulp(fmt: Format, scale: Fraction) -> Fraction:
 
 
 def rounded(op: Op, fmt: Format, args: tuple[float, ...]) -> float:
-    """The exact result rounded to the format, ties to even; inf where it overflows."""
+    """The exact result rounded to the format, ties to even; inf where it overflows, and 0 with its sign where it vanishes."""
     y = fraction(value(op, fmt, args))
     place = ulp(fmt, y)
     nearest = round(y / place) * place
     if abs(nearest) >= Fraction(2) ** (2 - fmt.emin):
         return float("inf") if nearest > 0 else float("-inf")
-    return float(nearest)
+    return float(nearest) or (-0.0 if y < 0 else 0.0)
 
 
 class Rounder:
