@@ -5,7 +5,7 @@ two neighbours. All 2^32 inputs of each have been checked. Each is a ``numpy.ufu
 results by the ordinary functions are correctly rounded too. float64 is a TypeError, and so are Python's numbers, which NumPy takes for
 float64, unless ``dtype=np.float32`` converts them. It takes about twice the time of the ordinary function (docs/correctly-rounded.md).
 
-Made at first use where Numba serves; bfloat16 as in `fastsig.ufuncs`.
+Made at first use where Numba serves; bfloat16 as in ``fastsig.ufuncs``.
 
 Examples
 --------
