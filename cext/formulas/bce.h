@@ -1,6 +1,6 @@
 /* Binary cross-entropy and its gradient, from logits and from probabilities; twin of fastsig/formulas/bce.py. */
 FORMULA R FN(bce_with_logits)(R x, R t) {
-    R l = FN(log1p_exp)(FN(magnitude)(x), K(minus_zero));
+    R l = FN(log1p_exp)(FN(magnitude)(x), 0);
     R u = select(x >= 0, sub(1, t), t);
     R h = select(u == 0, 0, absolute(x));
     return fma(h, u, l);

@@ -12,8 +12,7 @@ from .prims import Real, absolute, add, bits, constants, div, fma, iadd, isub, m
 
 def bce_with_logits(x: Real, t: Real) -> Real:
     """|x| u + log(1 + e^-|x|), u = 1-t for x >= 0 and t for x < 0."""
-    k = constants(x)
-    l = log1p_exp(magnitude(x), k.minus_zero)
+    l = log1p_exp(magnitude(x), 0)
     u = select(x >= 0, sub(1, t), t)
     h = select(u == 0, 0, absolute(x))
     return fma(h, u, l)
