@@ -24,7 +24,7 @@ pytest.importorskip("pytest_benchmark")
 def run(*arguments: str) -> str:
     """What pytest prints, in a process of its own."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments]
-    alone = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
