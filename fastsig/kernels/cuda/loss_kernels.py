@@ -17,7 +17,7 @@ from fastsig.kernels.cuda import sums, totals
 from fastsig.kernels.cuda.elementwise_kernels import ADDRESS, WHOLE, Kernel
 from fastsig.kernels.cuda.sums import WARP
 from fastsig.kernels.cuda.tracing import NAMES as F
-from fastsig.kernels.cuda.tracing import UNGUARDED, Traced
+from fastsig.kernels.cuda.tracing import Traced
 from fastsig.kernels.plan import BLOCK, FOCAL, LOGITS, PROBABILITIES, SUM_WORDS
 
 NUMBERS = ("keep", "floor", "scale", "scale_lo", "alpha", "beta", "gamma", "gamma_lo")
@@ -117,9 +117,9 @@ class _Element:
         if v.summed or "loss" in v.outputs:
             results["loss"] = F["plain_loss"](x, z, pos, miss) if v.plain else F["weighted_loss"](x, z, pos, miss, both)
         if "grad" in v.outputs:
-            results["grad"] = F["weighted_grad"](x, UNGUARDED["lesser_up"](q, s), pos, miss, both)
+            results["grad"] = F["weighted_grad"](x, F["lesser_up"](q, s), pos, miss, both)
         if "hess" in v.outputs:
-            results["hess"] = F["weighted_hess"](UNGUARDED["lesser_up"](q, s), both)
+            results["hess"] = F["weighted_hess"](F["lesser_up"](q, s), both)
         return results
 
     def _probabilities(self, x: Any, t: Any, weight: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class _Element:
     def _focal_parts(self, x: Any, t: Any, weight: Any, p: Any, q: Any, s: Any) -> dict[str, Any]:
         """What value and derivatives are made of, to be multiplied by the share and by m^gamma."""
         builder, n, mul = self.builder, self.numbers, F["mul"]
-        w_up, w_rest = UNGUARDED["focal_lesser_up"](q, s)
+        w_up, w_rest = F["focal_lesser_up"](q, s)
         w = mul(w_up, F["constants"](x).down)
         v, v_lo = F["focal_log"](p, s, w)
         m = F["focal_miss"](x, w, t)
