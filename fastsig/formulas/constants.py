@@ -415,8 +415,8 @@ ROUNDED = RoundedConstants(
     step=2.0**-52,
     x_max=120.0,
     x_near=2.0**-9,
-    log2e=_hex("0x1.71547652b82fep+0"),
-    ln2=_hex("0x1.62e42fefa39efp-1"),
+    log2e=F64.log2e,
+    ln2=F64.ln2,
     coth=(
         _hex("0x1.0000000000019p+1"),
         _hex("0x1.5555555544fe4p-3"),
@@ -424,16 +424,9 @@ ROUNDED = RoundedConstants(
         _hex("0x1.1564e64d2732cp-14"),
         _hex("-0x1.b8274858506f7p-20"),
     ),  # max error 2^-52.31 of e^r
-    coth_exact=(
-        _hex("0x1p+1"),
-        _hex("0x1.555555555552dp-3"),
-        _hex("-0x1.6c16c16bd9c47p-9"),
-        _hex("0x1.1566aabf9f24cp-14"),
-        _hex("-0x1.bbd3a82380e19p-20"),
-        _hex("0x1.6347bc9ffdb6bp-25"),
-    ),  # max error 2^-62.28 of e^r
+    coth_exact=F64.coth,  # max error 2^-62.28 of e^r
     atanh=F64.atanh,  # max relative error 2^-55.7
-    log1p_half=_hex("0x1.c34366179d427p-1"),
+    log1p_half=F64.half_log1p,
     unit=2.0**-52,
     least=2.0**-178,
     softplus_tie=_hex("0x1.d483ap-12"),
