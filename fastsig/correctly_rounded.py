@@ -20,10 +20,9 @@ np.float32(0.46211717)
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fastsig.dispatch.availability import host_rounded_ufunc
+from fastsig.dispatch.availability import as_attribute, host_rounded_ufunc
 from fastsig.ops import ROUNDED
 
 if TYPE_CHECKING:
@@ -33,13 +32,7 @@ __all__ = [op.name for op in ROUNDED]
 
 
 def __getattr__(name: str) -> np.ufunc:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; the operations are {', '.join(__all__)}")
-    ufunc = host_rounded_ufunc(name)
-    with suppress(AttributeError):  # older NumPy: ufuncs have no attributes, and pickle looks through every module
-        ufunc.__module__ = __name__
-    globals()[name] = ufunc
-    return ufunc
+    return as_attribute(globals(), name, __all__, host_rounded_ufunc)
 
 
 def __dir__() -> list[str]:

@@ -14,10 +14,9 @@ array([0.12692801, 0.31326169])
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fastsig.dispatch.availability import host_ufunc
+from fastsig.dispatch.availability import as_attribute, host_ufunc
 from fastsig.ops import BY_NAME
 
 if TYPE_CHECKING:
@@ -27,13 +26,7 @@ __all__ = list(BY_NAME)
 
 
 def __getattr__(name: str) -> np.ufunc:
-    if name not in BY_NAME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; the operations are {', '.join(BY_NAME)}")
-    ufunc = host_ufunc(name)
-    with suppress(AttributeError):  # older NumPy: ufuncs have no attributes, and pickle looks through every module
-        ufunc.__module__ = __name__
-    globals()[name] = ufunc
-    return ufunc
+    return as_attribute(globals(), name, __all__, host_ufunc)
 
 
 def __dir__() -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,18 @@ def host_ufunc(name: str) -> np.ufunc:
 
 def host_rounded_ufunc(name: str) -> np.ufunc:
     return rounded_ufunc_of(_serving_ufuncs(), name)
+
+
+def as_attribute(namespace: dict[str, Any], name: str, known: Sequence[str], ufunc: Callable[[str], np.ufunc]) -> np.ufunc:
+    """The ufunc that was asked for as an attribute of a module, which keeps it."""
+    module = namespace["__name__"]
+    if name not in known:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}; the operations are {', '.join(known)}")
+    found = ufunc(name)
+    with suppress(AttributeError):  # older NumPy: ufuncs have no attributes, and pickle looks through every module
+        found.__module__ = module
+    namespace[name] = found
+    return found
 
 
 def _serving_ufuncs() -> str:
