@@ -41,7 +41,7 @@ from fastsig.formulas.losses import (
 from fastsig.formulas.prims import absolute, add, bits, constants, fma, iadd, iand, isub, mul, select, sub, unbits
 from fastsig.kernels.numba.cache import part
 from fastsig.kernels.numba.gather import alone, load_store
-from fastsig.kernels.numba.primitives import _on_integers
+from fastsig.kernels.numba.primitives import on_integers
 from fastsig.kernels.plan import SUM_DIGITS, SUM_INF, SUM_NAN, SUM_NEG_INF, UNIT_LOG2
 
 FILLED = 64
@@ -296,7 +296,7 @@ def alphas_of(name: str) -> Any:
     return alphas
 
 
-_or = _on_integers("or_")
+_or = on_integers("or_")
 
 
 @part()

@@ -85,7 +85,7 @@ def _reinterpret(pairs: dict[Any, Any]) -> Any:
     return view
 
 
-def _on_integers(emit: str) -> Any:
+def on_integers(emit: str) -> Any:
     """Numba's own operators would widen int32 to int64."""
 
     @intrinsic
@@ -131,8 +131,8 @@ _INTRINSICS = {
     "fma": _fma, "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _neg, "absolute": _absolute, "select": _select,
     "at_most": _at_most,
     "bits": _reinterpret(_INT_OF), "unbits": _reinterpret(_REAL_OF), "horner": _horner,
-    "shl": _on_integers("shl"), "shr": _on_integers("ashr"), "iadd": _on_integers("add"), "isub": _on_integers("sub"),
-    "iand": _on_integers("and_"), "to_real": _to_real,
+    "shl": on_integers("shl"), "shr": on_integers("ashr"), "iadd": on_integers("add"), "isub": on_integers("sub"),
+    "iand": on_integers("and_"), "to_real": _to_real,
 }  # fmt: skip
 
 for _name, _operation in _INTRINSICS.items():
